@@ -1,0 +1,8 @@
+//! Everything between the firmware and the first instruction of our initramfs program.
+
+pub mod authenticode;
+pub mod grub;
+pub mod initramfs;
+pub mod modules;
+pub mod openpgp;
+pub mod uki;

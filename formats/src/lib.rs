@@ -1,0 +1,35 @@
+//! What the bytes inside a Bulkhead disk or package mean.
+//!
+//! Every on-disk structure has one type here with `parse` (bounded, for untrusted bytes), `encode` (deterministic) and a readable
+//! dump. The crate is pure: it never opens a path, reads a clock, draws a random number or talks to a network, so the builder,
+//! the initramfs program, the agent and the tests all share exactly one opinion about every byte.
+//!
+//! Envelopes *around* a disk (qcow2, VMDK, OVA, VHD) belong to the builder; deciding what to write when belongs to the agent.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::as_conversions, clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests may panic"))]
+
+pub mod boot_state;
+pub mod digest;
+pub mod error;
+#[cfg(feature = "ext4")]
+pub mod ext4;
+pub mod fat;
+pub mod footer;
+pub mod gpt;
+pub mod guid;
+pub mod manifest;
+pub mod mbr;
+pub mod signature;
+pub mod slot;
+pub mod state_volume;
+pub mod trust;
+pub mod units;
+pub mod verity;
+
+pub use digest::Digest;
+pub use error::{Error, Result};
+pub use guid::Guid;
+pub use slot::SlotId;
+pub use units::{Bytes, Lba, SectorSize};
