@@ -10,6 +10,7 @@
 #![deny(clippy::as_conversions, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests may panic"))]
 
+pub mod boot_report;
 pub mod boot_state;
 pub mod digest;
 pub mod error;
