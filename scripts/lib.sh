@@ -1,0 +1,48 @@
+# Shared by the scripts: builds our programs and the demo appliance. Sourced, not run; the caller is in the project's root.
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+TARGET=x86_64-unknown-linux-gnu
+TARGET_DIR=${CARGO_TARGET_DIR:-target}
+
+# build_programs PROFILE: the host programs with that cargo profile, and the two static device programs beside them.
+build_programs() {
+  local profile=$1 folder=$1
+  if [ "$profile" = dev ]; then folder=debug; fi
+  echo "build: bulkhead and bulkhead-vm ($profile)"
+  cargo build --locked --quiet --profile "$profile" -p builder -p qemu --bins
+  echo "build: bulkhead-init and update-agent (static)"
+  RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --locked --quiet --profile device --target "$TARGET" -p init -p update-agent --bins
+  BIN=$TARGET_DIR/$folder
+  local program
+  for program in bulkhead-init update-agent; do
+    # Replace, never overwrite: a program that is running keeps its file.
+    rm -f "$BIN/$program"
+    cp "$TARGET_DIR/$TARGET/device/$program" "$BIN/$program"
+  done
+}
+
+# fetch_debs: Debian's kernel and busybox into rootfs/minimal/debs, once.
+fetch_debs() {
+  local folder=rootfs/minimal/debs kernel
+  mkdir -p "$folder"
+  if compgen -G "$folder/linux-image-*.deb" >/dev/null && compgen -G "$folder/busybox-static_*.deb" >/dev/null; then
+    return
+  fi
+  echo "fetch: Debian's cloud kernel and busybox"
+  if ! apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+  fi
+  kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
+  rm -f "$folder"/*.deb
+  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User="$(id -un)" "$kernel" busybox-static)
+}
+
+# build_demo DIR: development keys and the demo appliance, both in DIR.
+build_demo() {
+  local out=$1
+  mkdir -p "$out"
+  if [ ! -d rootfs/minimal/keys ]; then
+    "$BIN/bulkhead" keys generate rootfs/minimal/keys --development --product bulkhead-demo
+  fi
+  "$BIN/bulkhead" build rootfs/minimal/recipe.toml -o "$out" --force
+}
