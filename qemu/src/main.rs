@@ -1,1 +1,2 @@
+//! `bulkhead-vm`: not written yet.
 fn main() {}
