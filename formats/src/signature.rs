@@ -106,7 +106,7 @@ impl VerifiedManifest {
 }
 
 /// The distinct trusted keys that signed `message`, or why there are too few.
-fn count(message: &[u8], set: &SignatureSet, trust: &TrustStore, role: Role) -> Result<Vec<Signer>> {
+pub(crate) fn count(message: &[u8], set: &SignatureSet, trust: &TrustStore, role: Role) -> Result<Vec<Signer>> {
     let threshold = trust
         .threshold(role)
         .ok_or_else(|| Error::untrusted(WHAT, format!("this appliance accepts nothing signed for role {role}")))?;
