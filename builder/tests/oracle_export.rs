@@ -126,7 +126,7 @@ fn disks_that_do_not_fit_the_format_are_refused_and_leave_nothing() {
             assert_eq!(error.exit_code(), 3, "{error}");
             assert!(error.to_string().contains(wanted), "{error}");
         }
-        assert_eq!(bench.files(), ["disk.img"]);
+        assert_eq!(bench.files(), ["source.img"]);
     }
 }
 
@@ -141,7 +141,7 @@ fn an_existing_target_is_refused_and_kept_unless_forced() {
     assert_eq!(fs::read(&target).unwrap(), b"precious");
     bench.export_as(Format::Vhd, "disk", Existing::Replace).unwrap();
     assert_eq!(fs::metadata(&target).unwrap().len(), DISK_SIZE + 512);
-    assert_eq!(bench.files(), ["disk.img", "disk.vhd"]);
+    assert_eq!(bench.files(), ["disk.vhd", "source.img"]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_write_that_fails_half_way_leaves_nothing() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
-    assert_eq!(bench.files(), ["disk.img"]);
+    assert_eq!(bench.files(), ["source.img"]);
 }
 
 /// Started by [`a_write_that_fails_half_way_leaves_nothing`] under its limit; does nothing otherwise.
@@ -188,7 +188,7 @@ fn worker_under_a_file_size_limit() {
     let Some(folder) = std::env::var_os("EXPORT_LIMITED").map(PathBuf::from) else { return };
     for format in Format::ALL {
         let target = folder.join(format.file_name("disk"));
-        let error = write(format, &folder.join("disk.img"), &target, &description(), Existing::Refuse).unwrap_err();
+        let error = write(format, &folder.join("source.img"), &target, &description(), Existing::Refuse).unwrap_err();
         assert_eq!(error.exit_code(), 6, "{error}");
         assert!(error.to_string().contains(text(&target)), "the error must name the file: {error}");
     }
@@ -204,7 +204,7 @@ struct Bench {
 impl Bench {
     fn new(fill: impl FnOnce(&File)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let raw = directory.path().join("disk.img");
+        let raw = directory.path().join("source.img");
         fill(&File::create(&raw).unwrap());
         Self { directory, raw, description: description() }
     }

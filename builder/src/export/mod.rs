@@ -95,7 +95,7 @@ impl Format {
     /// Every format, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::Raw, Self::Qcow2, Self::Ova, Self::Vhd, Self::Vmdk];
 
-    /// The name on the command line, which is also the file name extension.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -106,9 +106,12 @@ impl Format {
         }
     }
 
-    /// The file name of an image called `stem`: `stem.qcow2`.
+    /// The file name of an image called `stem`: `stem.img` for the raw disk, else `stem.FORMAT`.
     pub fn file_name(self, stem: &str) -> String {
-        format!("{stem}.{}", self.name())
+        match self {
+            Self::Raw => format!("{stem}.img"),
+            other => format!("{stem}.{other}"),
+        }
     }
 
     /// What the disk's size must be a multiple of. Azure takes only whole MiB, vSphere rounds others and then complains.
@@ -196,11 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn every_format_parses_its_own_name_and_names_its_file() {
+    fn every_format_parses_its_own_name() {
         for format in Format::ALL {
             assert_eq!(format.name().parse::<Format>().unwrap(), format);
-            assert_eq!(format.file_name(&sample().stem()), format!("demo-1.2.3.{format}"));
         }
+        assert_eq!(Format::Raw.file_name(&sample().stem()), "demo-1.2.3.img");
+        assert_eq!(Format::Ova.file_name(&sample().stem()), "demo-1.2.3.ova");
     }
 
     #[test]
