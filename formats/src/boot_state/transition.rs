@@ -100,7 +100,6 @@ pub enum Refusal {
 /// A [`Refusal`] for every pair of state and event that is not listed in the body as legal.
 pub fn next(state: &BootState, event: Event) -> Result<BootState, Refusal> {
     match event {
-        Event::BeginWrite(slot) => raised(&given_away(state, slot)?),
         Event::Arm(slot) => raised(&armed(state, slot)?),
         Event::Commit(slot) => raised(&committed(state, slot)?),
         Event::Refill(slot) if state.slot(slot).good => raised(&state.with_slot(slot, SlotState::GOOD)),
@@ -108,7 +107,7 @@ pub fn next(state: &BootState, event: Event) -> Result<BootState, Refusal> {
         Event::GiveUp(slot) if state.order != slot && state.slot(slot) == SlotState::EMPTY => {
             Err(Refusal::NothingToGiveUp { slot })
         }
-        Event::GiveUp(slot) => raised(&given_away(state, slot)?),
+        Event::BeginWrite(slot) | Event::GiveUp(slot) => raised(&given_away(state, slot)?),
         Event::SwitchSite(slot) if state.site == Some(slot) => Err(Refusal::SiteActive { slot }),
         Event::SwitchSite(slot) => raised(&BootState { site: Some(slot), ..*state }),
         Event::CountTry(slot) => counted(state, slot),

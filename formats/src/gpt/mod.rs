@@ -252,4 +252,5 @@ fn entry_sectors(sector: SectorSize) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "tests may panic")]
 mod tests;
