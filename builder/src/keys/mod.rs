@@ -1,0 +1,237 @@
+//! The key set of a product: what signs slots, boot files and firmware variables.
+//!
+//! A set is a directory made by [`generate()`]. Loading checks every file before anything is signed: present, of the right kind, private
+//! halves readable by their owner alone, public halves matching. The private keys of PK and KEK are not needed for building and are never
+//! read: keep them offline.
+
+pub mod certificate;
+pub mod der;
+mod generate;
+pub mod pem;
+pub mod rsa;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use crate::boot::openpgp;
+use crate::{Error, Result};
+
+pub use generate::generate;
+pub use rsa::RsaKey;
+
+/// A loaded and checked key set.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs manifests of base slots and packages.
+    pub base: SigningKey,
+    /// Signs manifests of site slots and packages.
+    pub site: SigningKey,
+    /// Signs boot files, for the firmware (Authenticode) and for GRUB (OpenPGP).
+    pub boot: RsaKey,
+    /// The certificate of `boot` for the firmware's db variable, DER.
+    pub boot_certificate: Vec<u8>,
+    /// The certificate for the firmware's PK variable, DER.
+    pub platform_certificate: Vec<u8>,
+    /// The certificate for the firmware's KEK variable, DER.
+    pub exchange_certificate: Vec<u8>,
+    /// The exported OpenPGP public key that goes into GRUB images.
+    pub openpgp: Vec<u8>,
+    /// The same, parsed: what [`openpgp::sign`] takes.
+    pub openpgp_key: openpgp::PublicKey,
+    /// True for keys that a release must not trust.
+    pub development: bool,
+    /// When the set was made, Unix seconds.
+    pub created: i64,
+}
+
+/// `keys.json`: what the files cannot say. A machine file: unknown fields are ignored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    format: u32,
+    development: bool,
+    created: i64,
+    #[serde(default)]
+    product: String,
+}
+
+impl Keys {
+    /// Loads and checks the key set in this directory.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let set = Files(directory);
+        let description = set.description()?;
+        let base = set.ed25519("base")?;
+        let site = set.ed25519("site")?;
+        let boot = set.rsa("boot.key")?;
+        let boot_certificate = set.certificate("boot.crt")?;
+        if !certificate::is_for(&boot_certificate, &boot) {
+            return Err(set.mismatch("boot.crt", "boot.key"));
+        }
+        let openpgp = set.read("boot.pgp")?;
+        let openpgp_key =
+            openpgp::PublicKey::parse(&openpgp).map_err(Error::format(format!("key file {}", set.name("boot.pgp"))))?;
+        if !openpgp_key.is_for(&boot) {
+            return Err(set.mismatch("boot.pgp", "boot.key"));
+        }
+        Ok(Self {
+            base,
+            site,
+            boot,
+            boot_certificate,
+            platform_certificate: set.certificate("PK.crt")?,
+            exchange_certificate: set.certificate("KEK.crt")?,
+            openpgp,
+            openpgp_key,
+            development: description.development,
+            created: description.created,
+        })
+    }
+}
+
+/// The directory of a key set, with the checks that every file of a kind must pass.
+struct Files<'a>(&'a Path);
+
+impl Files<'_> {
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    /// The file's path as errors quote it.
+    fn name(&self, file: &str) -> String {
+        format!("\"{}\"", self.path(file).display())
+    }
+
+    fn mismatch(&self, public: &str, private: &str) -> Error {
+        let (public, private) = (self.name(public), self.name(private));
+        Error::input(format!("key file {public} does not belong to {private}; restore the pair from one key set"))
+    }
+
+    fn read(&self, file: &str) -> Result<Vec<u8>> {
+        let path = self.path(file);
+        let length = fs::metadata(&path).map_err(|cause| self.unreadable(file, cause))?.len();
+        if length > MAX_FILE {
+            let name = self.name(file);
+            return Err(Error::input(format!("key file {name} has {length} bytes; no key file is over {MAX_FILE}")));
+        }
+        fs::read(&path).map_err(|cause| self.unreadable(file, cause))
+    }
+
+    fn unreadable(&self, file: &str, cause: std::io::Error) -> Error {
+        if cause.kind() != ErrorKind::NotFound {
+            return Error::io("read", self.path(file))(cause);
+        }
+        let (name, directory) = (self.name(file), self.0.display());
+        Error::input(format!("key file {name} is missing; make a key set with: bulkhead keys generate {directory}"))
+    }
+
+    /// The content of a PEM file that must have this label.
+    fn pem(&self, file: &str, label: &str) -> Result<Vec<u8>> {
+        let name = self.name(file);
+        let bytes = self.read(file)?;
+        let (found, der) = pem::decode(&String::from_utf8_lossy(&bytes))
+            .map_err(|problem| Error::input(format!("key file {name} {problem}")))?;
+        if found == label {
+            return Ok(der);
+        }
+        let hint = match found.as_str() {
+            "ENCRYPTED PRIVATE KEY" => "; remove the pass phrase with: openssl pkcs8 -in FILE",
+            "RSA PRIVATE KEY" => "; convert it with: openssl pkcs8 -topk8 -nocrypt -in FILE",
+            _ => "",
+        };
+        Err(Error::input(format!("key file {name} holds a \"{found}\" where a \"{label}\" belongs{hint}")))
+    }
+
+    /// The PKCS#8 content of a private key file that nobody but its owner can read.
+    fn private(&self, file: &str) -> Result<Vec<u8>> {
+        let metadata = fs::metadata(self.path(file)).map_err(|cause| self.unreadable(file, cause))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            let (name, path) = (self.name(file), self.path(file));
+            let path = path.display();
+            return Err(Error::input(format!(
+                "private key file {name} is open to group or others (mode {mode:04o}); run: chmod 600 {path}"
+            )));
+        }
+        self.pem(file, "PRIVATE KEY")
+    }
+
+    fn ed25519(&self, role: &str) -> Result<SigningKey> {
+        let (private, public) = (format!("{role}.key"), format!("{role}.pub"));
+        let der = self.private(&private)?;
+        let key = SigningKey::from_pkcs8_der(&der).map_err(|_| self.wrong_kind(&private, &der, "an ed25519 key"))?;
+        let der = self.pem(&public, "PUBLIC KEY")?;
+        let half = VerifyingKey::from_public_key_der(&der)
+            .map_err(|_| Error::input(format!("key file {} does not hold an ed25519 key", self.name(&public))))?;
+        if half != key.verifying_key() {
+            return Err(self.mismatch(&public, &private));
+        }
+        Ok(key)
+    }
+
+    fn rsa(&self, file: &str) -> Result<RsaKey> {
+        let der = self.private(file)?;
+        RsaKey::from_pkcs8(&der).ok_or_else(|| self.wrong_kind(file, &der, "an RSA key"))
+    }
+
+    fn wrong_kind(&self, file: &str, pkcs8: &[u8], wanted: &str) -> Error {
+        let name = self.name(file);
+        match algorithm(pkcs8) {
+            found if found == wanted => {
+                Error::input(format!("key file {name} holds {wanted} that is damaged or too short"))
+            }
+            found => Error::input(format!("key file {name} holds {found} where {wanted} belongs")),
+        }
+    }
+
+    fn certificate(&self, file: &str) -> Result<Vec<u8>> {
+        let der = self.pem(file, "CERTIFICATE")?;
+        match der::certificate_parts(&der) {
+            Some(parts) if der::rsa_public_key(parts.public_key).is_some() => Ok(der),
+            Some(_) => Err(Error::input(format!("key file {} is not about an RSA key", self.name(file)))),
+            None => Err(Error::input(format!("key file {} holds a damaged certificate", self.name(file)))),
+        }
+    }
+
+    fn description(&self) -> Result<Description> {
+        let name = self.name("keys.json");
+        let description: Description = serde_json::from_slice(&self.read("keys.json")?)
+            .map_err(|cause| Error::input(format!("key file {name} is damaged: {cause}")))?;
+        if description.format != FORMAT {
+            let found = description.format;
+            return Err(Error::input(format!(
+                "key file {name} has format {found}, this program reads {FORMAT}; use a newer bulkhead"
+            )));
+        }
+        Ok(description)
+    }
+}
+
+/// What a PKCS#8 structure holds, for people.
+fn algorithm(pkcs8: &[u8]) -> &'static str {
+    let identifier = || {
+        let mut fields = der::Reader::new(pkcs8).enter(der::SEQUENCE)?;
+        fields.take(der::INTEGER)?;
+        Some(fields.enter(der::SEQUENCE)?.take(der::OBJECT_IDENTIFIER)?.value)
+    };
+    match identifier() {
+        Some([0x2b, 0x65, 0x70]) => "an ed25519 key",
+        Some([0x2b, 0x65, 0x71]) => "an ed448 key",
+        Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]) => "an elliptic curve key",
+        Some([0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01]) => "an RSA key",
+        Some(_) => "a key of another kind",
+        None => "a damaged key",
+    }
+}
+
+/// Version of `keys.json`.
+const FORMAT: u32 = 1;
+/// No key file is larger; a larger one is not read at all.
+const MAX_FILE: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests;
