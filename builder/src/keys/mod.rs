@@ -10,6 +10,7 @@ mod generate;
 pub mod pem;
 pub mod rsa;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use formats::trust::{Role, TrustStore, TrustedKey};
 use serde::{Deserialize, Serialize};
 
 use crate::boot::openpgp;
@@ -90,6 +92,20 @@ impl Keys {
             development: description.development,
             created: description.created,
         })
+    }
+
+    /// The trust store of an appliance that believes this set and nothing else: one key per role, development keys only when the set
+    /// is one of development keys.
+    pub fn trust_store(&self, product: &str) -> Result<TrustStore> {
+        let trusted = |role, key: &SigningKey| TrustedKey {
+            role,
+            public: key.verifying_key(),
+            development: self.development,
+            name: format!("{role} {}", if self.development { "development key" } else { "key" }),
+        };
+        let keys = vec![trusted(Role::Base, &self.base), trusted(Role::Site, &self.site)];
+        let thresholds = BTreeMap::from([(Role::Base, 1), (Role::Site, 1)]);
+        TrustStore::new(product, keys, thresholds, self.development).map_err(Error::format("the trust store"))
     }
 }
 

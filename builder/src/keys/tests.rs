@@ -153,3 +153,17 @@ fn refuses_a_description_of_another_format_and_ignores_unknown_fields() {
     fs::write(&file, r#"{"format":2,"development":false,"created":5}"#).unwrap();
     assert!(refusal(&directory).contains("has format 2"));
 }
+
+#[test]
+fn the_trust_store_believes_the_two_keys_of_the_set() {
+    let (_scratch, directory) = set();
+    let keys = Keys::load(&directory).unwrap();
+    let store = keys.trust_store("demo").unwrap();
+    assert!(store.development_allowed());
+    for (role, key) in [(Role::Base, &keys.base), (Role::Site, &keys.site)] {
+        let trusted = store.key(&formats::trust::key_id(&key.verifying_key())).unwrap();
+        assert_eq!((trusted.role, trusted.development), (role, true));
+        assert_eq!(store.threshold(role), Some(1));
+    }
+    assert_eq!(store.threshold(Role::Licence), None);
+}
