@@ -5,4 +5,5 @@ pub mod grub;
 pub mod initramfs;
 pub mod modules;
 pub mod openpgp;
+pub mod pe;
 pub mod uki;
