@@ -1,0 +1,206 @@
+//! Checks of a recipe that need no file: names, sizes, and which keys go together.
+
+use formats::Bytes;
+
+use super::{Layer, Recipe};
+
+/// Returns the first thing that is wrong, as key path, value and cure.
+pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
+    if recipe.recipe != 1 {
+        return Err(format!("recipe = {} is not known to this version, which reads recipe = 1", recipe.recipe));
+    }
+    let product = &recipe.product;
+    name("product.name", &product.name)?;
+    text("product.title", recipe.title(), 64)?;
+    text("product.seed", recipe.seed(), 128)?;
+    sequence("product.sequence", product.sequence)?;
+    if product.hardware.is_empty() {
+        return Err("product.hardware is empty; name at least one, for example \"x86_64-generic\"".into());
+    }
+    for hardware in &product.hardware {
+        name("product.hardware", &hardware.replace('_', "-"))?;
+    }
+    if !(0..=MAX_EPOCH).contains(&product.source_date_epoch) {
+        let epoch = product.source_date_epoch;
+        return Err(format!("product.source-date-epoch = {epoch} is not between 0 and {MAX_EPOCH} (year 2106)"));
+    }
+    sizes(recipe)?;
+    kernel(recipe)?;
+    layers("base.layer", &recipe.base.layers)?;
+    if let Some(site) = &recipe.site {
+        name("site.name", &site.name)?;
+        name("site.hostname", &site.hostname)?;
+        sequence("site.sequence", site.sequence)?;
+        layers("site.layer", &site.layers)?;
+        if let Some(range) = &site.requires_base
+            && !range.matches(&product.version)
+        {
+            let version = &product.version;
+            return Err(format!("site.requires-base = \"{range}\" does not accept this recipe's own base {version}"));
+        }
+    }
+    Ok(())
+}
+
+fn sizes(recipe: &Recipe) -> Result<(), String> {
+    let disk = &recipe.disk;
+    let limits = [
+        ("disk.esp", disk.esp, Bytes::mib(34)),
+        ("disk.base-slot", disk.base_slot, Bytes::mib(8)),
+        ("disk.site-slot", disk.site_slot, Bytes::mib(8)),
+        ("disk.data", disk.data, Bytes::mib(16)),
+    ];
+    for (key, size, least) in limits {
+        if size < least {
+            return Err(format!("{key} = \"{size}\" is too small; at least {least}"));
+        }
+        if size > MAX_PARTITION {
+            return Err(format!("{key} = \"{size}\" is too large; at most {MAX_PARTITION}"));
+        }
+        if !size.is_multiple_of(Bytes::MIB) {
+            return Err(format!("{key} = \"{size}\" is not a multiple of 1 MiB"));
+        }
+    }
+    Ok(())
+}
+
+fn kernel(recipe: &Recipe) -> Result<(), String> {
+    let kernel = &recipe.kernel;
+    text("kernel.command-line", &kernel.command_line, 700)?;
+    for word in kernel.command_line.split_ascii_whitespace() {
+        let key = word.split('=').next().unwrap_or(word);
+        if RESERVED_WORDS.contains(&key) {
+            return Err(format!("kernel.command-line has \"{word}\"; \"{key}\" is set by the boot chain itself, remove it"));
+        }
+    }
+    if !(10..=600).contains(&kernel.watchdog_seconds) {
+        return Err(format!("kernel.watchdog-seconds = {} is not between 10 and 600", kernel.watchdog_seconds));
+    }
+    Ok(())
+}
+
+fn layers(key: &str, layers: &[Layer]) -> Result<(), String> {
+    if layers.is_empty() {
+        return Err(format!("there is no [[{key}]]; a slot needs at least one source"));
+    }
+    for (index, layer) in layers.iter().enumerate() {
+        let given: Vec<&str> = [
+            ("directory", layer.directory.is_some()),
+            ("tar", layer.tar.is_some()),
+            ("packages", layer.packages.is_some()),
+            ("mmdebstrap", layer.mmdebstrap.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+        let which = format!("[[{key}]] number {}", index + 1);
+        match given.as_slice() {
+            [] => return Err(format!("{which} has no source; give one of directory, tar, packages, mmdebstrap")),
+            [_] => {}
+            several => return Err(format!("{which} has {}; give exactly one of them", several.join(" and "))),
+        }
+        if layer.packages.is_some() != layer.from.is_some() {
+            return Err(format!("{which}: \"packages\" and \"from\" (the folder of .deb files) go together"));
+        }
+    }
+    Ok(())
+}
+
+fn name(key: &str, value: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+    if value.is_empty() || value.len() > 64 || !value.chars().all(allowed) || value.starts_with(['.', '-']) {
+        return Err(format!(
+            "{key} = \"{}\" is not a name: 1 to 64 of a-z, 0-9, \".\" and \"-\", beginning with a letter or digit",
+            value.escape_debug()
+        ));
+    }
+    Ok(())
+}
+
+fn text(key: &str, value: &str, limit: usize) -> Result<(), String> {
+    if value.len() > limit {
+        return Err(format!("{key} is {} bytes long; at most {limit}", value.len()));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(format!("{key} = \"{}\" has control characters", value.escape_debug()));
+    }
+    Ok(())
+}
+
+fn sequence(key: &str, value: u64) -> Result<(), String> {
+    if value == 0 || value > MAX_SEQUENCE {
+        return Err(format!("{key} = {value} is not between 1 and {MAX_SEQUENCE}"));
+    }
+    Ok(())
+}
+
+/// ext4 timestamps without the epoch extension end in 2106.
+const MAX_EPOCH: i64 = u32::MAX as i64;
+/// Every reader of JSON holds integers up to 2^53 exactly.
+const MAX_SEQUENCE: u64 = 1 << 53;
+/// Our ext4 writer uses 32-bit block numbers; far above any slot.
+const MAX_PARTITION: Bytes = Bytes(1 << 42);
+/// Words of the kernel command line that belong to the boot chain.
+const RESERVED_WORDS: [&str; 7] = ["slot", "panic", "gpt", "oops", "init", "rdinit", "root"];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+        recipe = 1
+        [product]
+        name = "demo"
+        version = "1.0.0"
+        sequence = 1
+        hardware = ["x86_64-generic"]
+        source-date-epoch = 1767225600
+        [keys]
+        directory = "keys"
+        [kernel]
+        initramfs-modules = ["virtio_blk"]
+        [[base.layer]]
+        directory = "overlay"
+    "#;
+
+    fn outcome(from: &str, to: &str) -> Result<(), String> {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1);
+        Recipe::from_text(&text, "r.toml", Path::new(".")).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn accepts_a_minimal_recipe() {
+        assert_eq!(outcome("demo", "demo"), Ok(()));
+    }
+
+    #[test]
+    fn refuses_each_wrong_value_with_its_key() {
+        let cases = [
+            ("recipe = 1", "recipe = 2", "recipe = 2 is not known"),
+            ("\"demo\"", "\"De mo\"", "product.name = \"De mo\" is not a name"),
+            ("\"demo\"", "\"../x\"", "is not a name"),
+            ("sequence = 1", "sequence = 0", "product.sequence = 0"),
+            ("[\"x86_64-generic\"]", "[]", "product.hardware is empty"),
+            ("1767225600", "-5", "product.source-date-epoch = -5"),
+            ("[keys]", "[disk]\nesp = \"8MiB\"\n[keys]", "disk.esp = \"8 MiB\" is too small; at least 34 MiB"),
+            ("[keys]", "[disk]\ndata = \"20000KiB\"\n[keys]", "not a multiple of 1 MiB"),
+            ("[kernel]", "[kernel]\ncommand-line = \"quiet slot=b\"", "\"slot\" is set by the boot chain itself"),
+            ("[kernel]", "[kernel]\nwatchdog-seconds = 1", "not between 10 and 600"),
+            ("directory = \"overlay\"", "exclude = []", "[[base.layer]] number 1 has no source"),
+            ("directory = \"overlay\"", "directory = \"a\"\ntar = \"b\"", "directory and tar; give exactly one"),
+            ("directory = \"overlay\"", "packages = [\"x\"]", "\"packages\" and \"from\""),
+            (
+                "[[base.layer]]",
+                "[site]\nname=\"s\"\nversion=\"1.0.0\"\nsequence=1\nhostname=\"h\"\nrequires-base=\">=2\"\n[[site.layer]]\ndirectory=\"s\"\n[[base.layer]]",
+                "does not accept this recipe's own base 1.0.0",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let error = outcome(from, to).expect_err(to);
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+}
