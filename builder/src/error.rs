@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Result with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// Result with this crate's [`Error`] unless another is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a verb stopped. Texts say what, which, why and the way out; the cause is in `source()` and not repeated.
 #[derive(Debug, thiserror::Error)]

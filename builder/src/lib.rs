@@ -14,6 +14,7 @@ pub mod filesystem;
 pub mod inspect;
 pub mod keys;
 pub mod layout;
+pub mod nearest;
 pub mod plan;
 pub mod recipe;
 pub mod slot_image;
