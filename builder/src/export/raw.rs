@@ -36,11 +36,10 @@ impl RawImage {
             return Err(Error::input(format!("disk image \"{shown}\" is empty; build it again")));
         }
         if !Bytes(size).is_multiple_of(unit) {
+            let way_out =
+                if unit > Bytes(512) { "change its size in the recipe, or use raw or qcow2" } else { "build it again" };
             return Err(Error::input(format!(
-                "disk image \"{shown}\" has {size} bytes, which is not a multiple of {unit} as {format} needs; make it {} bytes \
-                 with: truncate -s %{} \"{shown}\"",
-                Bytes(size).round_up(unit).0,
-                unit.0
+                "disk image \"{shown}\" has {size} bytes, which is not a multiple of {unit} as {format} needs; {way_out}"
             )));
         }
         Ok(Self { file, path: path.to_owned(), size })
