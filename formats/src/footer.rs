@@ -20,7 +20,7 @@ use std::fmt;
 
 use crate::signature::{self, SignatureSet, VerifiedManifest};
 use crate::trust::{Role, TrustStore};
-use crate::{Bytes, Digest, Error, Result, json, manifest};
+use crate::{Bytes, Digest, Error, Result, json, le, manifest};
 
 /// Bytes reserved for the footer at the end of a slot partition.
 pub const FOOTER_SIZE: usize = 65536;
@@ -91,24 +91,26 @@ impl Footer {
                 "its checksum does not match; the last write was cut off, or the disk rots",
             ));
         }
-        let [version, manifest, signatures, zero] = [16, 20, 24, 28].map(|offset| number(bytes, offset));
-        if version != VERSION {
-            return Err(Error::unsupported(WHAT, format!("it has version {version}; {VERSION} is understood")));
+        let number = |at| le::u32_at(content, at).unwrap_or(u32::MAX); // OK: the content is longer
+        if number(16) != VERSION {
+            return Err(Error::unsupported(WHAT, format!("it has version {}; {VERSION} is understood", number(16))));
         }
-        let limits = [(manifest, manifest::MAX_SIZE, "manifest"), (signatures, signature::MAX_SIZE, "signatures")];
-        let [manifest, signatures] = limits.map(|(length, limit, what)| {
-            let length = usize::try_from(length).ok().filter(|length| *length <= limit);
-            length.ok_or_else(|| Error::corrupt(WHAT, format!("the length of its {what} is above {limit} bytes")))
-        });
-        Self::split(content, manifest?, signatures?, zero)
+        let length = |at, limit: usize, what: &str| {
+            let length = usize::try_from(number(at)).ok().filter(|length| *length <= limit);
+            length.ok_or_else(|| Error::corrupt(WHAT, format!("{what} of {} bytes; at most {limit} fit", number(at))))
+        };
+        let manifest = length(20, manifest::MAX_SIZE, "a manifest")?;
+        let signatures = length(24, signature::MAX_SIZE, "signatures")?;
+        Self::split(content.get(28..).unwrap_or_default(), manifest, signatures)
     }
 
-    fn split(content: &[u8], manifest: usize, signatures: usize, zero: u32) -> Result<Self> {
+    /// From a content that begins with the zero number before the manifest.
+    fn split(content: &[u8], manifest: usize, signatures: usize) -> Result<Self> {
         let beyond = || Error::corrupt(WHAT, "its lengths go beyond its area");
-        let rest = content.get(HEADER..).ok_or_else(beyond)?;
+        let (zero, rest) = content.split_at_checked(4).ok_or_else(beyond)?;
         let (manifest, rest) = rest.split_at_checked(manifest).ok_or_else(beyond)?;
         let (signatures, padding) = rest.split_at_checked(signatures).ok_or_else(beyond)?;
-        if zero != 0 || !is_erased(padding) {
+        if !is_erased(zero) || !is_erased(padding) {
             return Err(Error::corrupt(WHAT, "its padding is not zero"));
         }
         Ok(Self { manifest: manifest.into(), signatures: signatures.into() })
@@ -135,14 +137,13 @@ impl fmt::Display for Footer {
     }
 }
 
-/// The little-endian number at `offset`.
-fn number(bytes: &[u8; FOOTER_SIZE], offset: usize) -> u32 {
-    bytes.get(offset..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_le_bytes)
-}
-
 const WHAT: &str = "slot footer";
 const MAGIC: &[u8; 16] = b"bulkhead-footer\0";
 const VERSION: u32 = 1;
 const HEADER: usize = 32;
 const CHECKSUM: usize = FOOTER_SIZE - 32;
 const _: () = assert!(HEADER + manifest::MAX_SIZE + signature::MAX_SIZE <= CHECKSUM);
+
+#[cfg(test)]
+#[path = "footer_tests.rs"]
+mod tests;

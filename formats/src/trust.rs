@@ -233,3 +233,7 @@ impl fmt::Display for TrustStore {
 const WHAT: &str = "trust store";
 const FORMAT: u32 = 1;
 const MAX_KEYS: usize = 64;
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;

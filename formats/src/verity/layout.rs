@@ -24,7 +24,7 @@ pub struct Layout {
     levels: Vec<Level>,
 }
 
-/// One level of the tree, in blocks of the image.
+/// One level of the tree: `blocks` blocks from block `first_block` of the image on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Level {
     pub first_block: u64,

@@ -6,10 +6,12 @@
 //!
 //! The root hash and all parameters come from a signed manifest; the superblock is for people and other tools and is never believed.
 
+mod check;
 mod layout;
 mod superblock;
 mod tree;
 
+pub use check::{Checker, Fault};
 pub use layout::{Layout, MAX_DATA_BLOCKS, Parameters, tree_blocks};
 pub use superblock::Superblock;
 pub use tree::{BlockHasher, Tree, TreeBuilder, hash_block, zero_leaf};

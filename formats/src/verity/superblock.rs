@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{BLOCK_SIZE, Block, Layout, Parameters};
-use crate::{Error, Guid, Result};
+use crate::{Error, Guid, Result, le};
 
 /// A superblock of the one kind this crate writes: hash type 1, SHA-256, 4096-byte blocks, 32-byte salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,45 +20,40 @@ impl Superblock {
     pub fn encode(&self) -> Block {
         let Self(params) = self;
         let mut block = [0; BLOCK_SIZE];
-        let fields: [(usize, &[u8]); 10] = [
-            (0x00, SIGNATURE),
-            (0x08, &VERSION.to_le_bytes()),
-            (0x0c, &HASH_TYPE.to_le_bytes()),
-            (0x10, &params.uuid.to_uuid_bytes()),
-            (0x20, ALGORITHM),
-            (0x40, &BLOCK_BYTES.to_le_bytes()),
-            (0x44, &BLOCK_BYTES.to_le_bytes()),
-            (0x48, &params.data_blocks.to_le_bytes()),
-            (0x50, &SALT_BYTES.to_le_bytes()),
-            (0x58, &params.salt),
-        ];
-        for (offset, value) in fields {
-            for (place, byte) in block.iter_mut().skip(offset).zip(value) {
-                *place = *byte;
-            }
-        }
+        le::put(&mut block, 0x00, SIGNATURE);
+        le::put(&mut block, 0x08, &VERSION.to_le_bytes());
+        le::put(&mut block, 0x0c, &HASH_TYPE.to_le_bytes());
+        le::put(&mut block, 0x10, &params.uuid.to_uuid_bytes());
+        le::put(&mut block, 0x20, ALGORITHM);
+        le::put(&mut block, 0x40, &BLOCK_BYTES.to_le_bytes());
+        le::put(&mut block, 0x44, &BLOCK_BYTES.to_le_bytes());
+        le::put(&mut block, 0x48, &params.data_blocks.to_le_bytes());
+        le::put(&mut block, 0x50, &SALT_BYTES.to_le_bytes());
+        le::put(&mut block, 0x58, &params.salt);
         block
     }
 
     /// Reads a superblock (at least 512 bytes). Other hash types, algorithms and sizes are `Unsupported`.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let bytes: &[u8; 512] =
-            bytes.first_chunk().ok_or_else(|| Error::corrupt(WHAT, format!("{} bytes of 512", bytes.len())))?;
-        if field::<8>(bytes, 0x00) != *SIGNATURE {
+        if bytes.len() < SIZE {
+            return Err(Error::corrupt(WHAT, format!("{} bytes of {SIZE}", bytes.len())));
+        }
+        if !bytes.starts_with(SIGNATURE) {
             return Err(Error::corrupt(WHAT, "it does not begin with \"verity\""));
         }
-        expect("version", u32::from_le_bytes(field(bytes, 0x08)), VERSION)?;
-        expect("hash type", u32::from_le_bytes(field(bytes, 0x0c)), HASH_TYPE)?;
-        expect("data block size", u32::from_le_bytes(field(bytes, 0x40)), BLOCK_BYTES)?;
-        expect("hash block size", u32::from_le_bytes(field(bytes, 0x44)), BLOCK_BYTES)?;
-        expect("salt size", u32::from(u16::from_le_bytes(field(bytes, 0x50))), u32::from(SALT_BYTES))?;
-        if field::<32>(bytes, 0x20) != *ALGORITHM {
+        expect("version", le::u32_at(bytes, 0x08), VERSION)?;
+        expect("hash type", le::u32_at(bytes, 0x0c), HASH_TYPE)?;
+        expect("data block size", le::u32_at(bytes, 0x40), BLOCK_BYTES)?;
+        expect("hash block size", le::u32_at(bytes, 0x44), BLOCK_BYTES)?;
+        expect("salt size", le::u16_at(bytes, 0x50), SALT_BYTES)?;
+        if le::bytes_at(bytes, 0x20) != Some(*ALGORITHM) {
             return Err(Error::unsupported(WHAT, "its algorithm is not \"sha256\""));
         }
-        let data_blocks = u64::from_le_bytes(field(bytes, 0x48));
+        let short = || Error::corrupt(WHAT, "it is cut off");
+        let data_blocks = le::u64_at(bytes, 0x48).ok_or_else(short)?;
         Layout::new(data_blocks).map_err(|error| Error::corrupt(WHAT, error.to_string()))?;
-        let uuid = Guid::from_uuid_bytes(field(bytes, 0x10));
-        Ok(Self(Parameters { data_blocks, salt: field(bytes, 0x58), uuid }))
+        let uuid = Guid::from_uuid_bytes(le::bytes_at(bytes, 0x10).ok_or_else(short)?);
+        Ok(Self(Parameters { data_blocks, salt: le::bytes_at(bytes, 0x58).ok_or_else(short)?, uuid }))
     }
 }
 
@@ -73,12 +68,8 @@ impl fmt::Display for Superblock {
     }
 }
 
-/// `N` bytes at `offset`, zeros beyond the end.
-fn field<const N: usize>(bytes: &[u8; 512], offset: usize) -> [u8; N] {
-    bytes.get(offset..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
-}
-
-fn expect(name: &str, found: u32, understood: u32) -> Result<()> {
+fn expect(name: &str, found: Option<impl Into<u32>>, understood: impl Into<u32>) -> Result<()> {
+    let (found, understood) = (found.map_or(0, Into::into), understood.into());
     if found == understood {
         return Ok(());
     }
@@ -88,6 +79,7 @@ fn expect(name: &str, found: u32, understood: u32) -> Result<()> {
 const WHAT: &str = "dm-verity superblock";
 const SIGNATURE: &[u8; 8] = b"verity\0\0";
 const ALGORITHM: &[u8; 32] = b"sha256\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const SIZE: usize = 512;
 const VERSION: u32 = 1;
 const HASH_TYPE: u32 = 1;
 const BLOCK_BYTES: u32 = 4096;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-use super::layout::block_bytes;
+use super::layout::{Level, block_bytes};
 use super::{BLOCK_SIZE, Layout, Parameters, Superblock};
 use crate::{Digest, Error, Result};
 
@@ -122,20 +122,23 @@ impl TreeBuilder {
         if let Some(index) = self.first_missing() {
             return Err(Error::invalid("hash tree", format!("the digest of data block {index} is missing")));
         }
+        let broken = || Error::invalid("hash tree", "its levels do not fit its bytes");
         let hasher = BlockHasher::new(&self.params.salt);
-        let levels = self.layout.levels().to_vec();
-        // A parent level lies directly before its children, so every pair is one split of the bytes.
-        for pair in levels.windows(2) {
+        for pair in self.layout.levels().windows(2) {
             let [child, parent] = pair else { continue };
-            let (parents, children) = split_level(&mut self.bytes, &self.layout, child.first_block, parent.first_block)
-                .ok_or_else(|| Error::invalid("hash tree", "its levels do not fit its bytes"))?;
+            let (parents, children) =
+                split_levels(&mut self.bytes, &self.layout, *child, *parent).ok_or_else(broken)?;
             for (block, place) in children.chunks_exact(BLOCK_SIZE).zip(parents.as_chunks_mut::<32>().0) {
                 *place = hasher.hash(block).0;
             }
         }
-        let root = match levels.last() {
+        let root = match self.layout.levels().last() {
             None => self.only_leaf,
-            Some(_) => hasher.hash(self.bytes.get(BLOCK_SIZE..).and_then(|rest| rest.get(..BLOCK_SIZE)).unwrap_or(&[])),
+            Some(top) => {
+                let start = offset(&self.layout, top.first_block).ok_or_else(broken)?;
+                let block = self.bytes.get(start..).and_then(<[u8]>::first_chunk::<BLOCK_SIZE>).ok_or_else(broken)?;
+                hasher.hash(block)
+            }
         };
         Ok(Tree { root, bytes: self.bytes })
     }
@@ -152,15 +155,76 @@ fn leaf_place<'a>(bytes: &'a mut [u8], layout: &Layout, first_block: u64, index:
     bytes.get_mut(start..)?.first_chunk_mut()
 }
 
-/// The bytes of a parent level and of its children, up to the next level below.
-fn split_level<'a>(
+/// The bytes of a parent level and of its children: a parent level lies directly before its children.
+fn split_levels<'a>(
     bytes: &'a mut [u8],
     layout: &Layout,
-    child_block: u64,
-    parent_block: u64,
+    child: Level,
+    parent: Level,
 ) -> Option<(&'a mut [u8], &'a mut [u8])> {
-    let child = layout.levels().iter().find(|level| level.first_block == child_block)?;
-    let end = offset(layout, child_block.checked_add(child.blocks)?)?;
-    let (front, children) = bytes.get_mut(..end)?.split_at_mut_checked(offset(layout, child_block)?)?;
-    Some((front.get_mut(offset(layout, parent_block)?..)?, children))
+    let end = offset(layout, child.first_block.checked_add(child.blocks)?)?;
+    let (front, children) = bytes.get_mut(..end)?.split_at_mut_checked(offset(layout, child.first_block)?)?;
+    Some((front.get_mut(offset(layout, parent.first_block)?..)?, children))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Guid;
+
+    fn params(data_blocks: u64) -> Parameters {
+        Parameters { data_blocks, salt: [7; 32], uuid: Guid::new(1) }
+    }
+
+    fn leaf(index: u64) -> Digest {
+        Digest::of(&index.to_le_bytes())
+    }
+
+    #[test]
+    fn the_order_of_leaves_does_not_matter() {
+        let tree = |order: &mut dyn Iterator<Item = u64>| {
+            let mut builder = TreeBuilder::new(params(300)).unwrap();
+            order.for_each(|index| builder.set_leaf(index, leaf(index)).unwrap());
+            builder.finish().unwrap()
+        };
+        let forward = tree(&mut (0..300));
+        assert_eq!(forward, tree(&mut (0..300).rev()));
+        assert_eq!(forward, tree(&mut (0..300).map(|n| n * 77 % 300)));
+        assert_eq!(forward.bytes.len(), 5 * BLOCK_SIZE);
+    }
+
+    #[test]
+    fn refuses_to_finish_while_a_leaf_is_missing_and_names_the_first() {
+        for missing in [0, 1, 63, 64, 128, 299] {
+            let mut builder = TreeBuilder::new(params(300)).unwrap();
+            builder.set_leaves(0..missing, leaf(0)).unwrap();
+            builder.set_leaves((missing + 2).min(300)..300, leaf(0)).unwrap();
+            assert_eq!(builder.first_missing(), Some(missing));
+            let message = builder.finish().unwrap_err().to_string();
+            assert_eq!(message, format!("hash tree is impossible: the digest of data block {missing} is missing"));
+        }
+        assert!(TreeBuilder::new(params(1)).unwrap().finish().is_err());
+    }
+
+    #[test]
+    fn refuses_leaves_outside_the_data_and_contradicting_ones() {
+        for data_blocks in [1, 64, 300] {
+            let mut builder = TreeBuilder::new(params(data_blocks)).unwrap();
+            for index in [data_blocks, u64::MAX] {
+                assert!(builder.set_leaf(index, leaf(0)).unwrap_err().to_string().contains("outside the data"));
+            }
+            builder.set_leaf(0, leaf(0)).unwrap();
+            builder.set_leaf(0, leaf(0)).unwrap();
+            assert!(builder.set_leaf(0, leaf(1)).unwrap_err().to_string().contains("two different digests"));
+        }
+    }
+
+    #[test]
+    fn a_cloned_prefix_gives_the_hash_of_salt_and_block() {
+        let (salt, block) = ([9; 32], [1; BLOCK_SIZE]);
+        let whole = Digest::of_parts([salt.as_slice(), block.as_slice()]);
+        let hasher = BlockHasher::new(&salt);
+        assert_eq!((hasher.hash(&block), hasher.hash(&block), hash_block(&salt, &block)), (whole, whole, whole));
+        assert_eq!(zero_leaf(&salt), hash_block(&salt, &[0; 4096]));
+    }
 }
