@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot_state::{BootState, SlotState};
 use crate::{Digest, Error, Result, SlotId};
 
 /// Where the running system finds the report of its own start.
@@ -102,8 +103,48 @@ pub struct StateReport {
     pub device: Option<String>,
     /// How many of the two blocks were whole.
     pub whole_blocks: u8,
-    /// The newest whole block, one line.
-    pub newest: Option<String>,
+    /// The newest whole block.
+    pub newest: Option<StateSummary>,
+}
+
+/// A boot state in the words of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSummary {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The slot tried first.
+    pub order: SlotId,
+    /// Base slot A.
+    pub a: SlotSummary,
+    /// Base slot B.
+    pub b: SlotSummary,
+    /// The slot started last.
+    pub last: Option<SlotId>,
+    /// The active site slot.
+    pub site: Option<SlotId>,
+}
+
+/// A slot in the words of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotSummary {
+    /// True when the slot was committed.
+    pub good: bool,
+    /// How often GRUB may still start it.
+    pub tries: u8,
+}
+
+impl From<&BootState> for StateSummary {
+    fn from(state: &BootState) -> Self {
+        let slot = |slot: SlotState| SlotSummary { good: slot.good, tries: slot.tries };
+        Self {
+            sequence: state.sequence,
+            order: state.order,
+            a: slot(state.a),
+            b: slot(state.b),
+            last: state.last,
+            site: state.site,
+        }
+    }
 }
 
 /// How the machine started.
