@@ -1,0 +1,81 @@
+//! Kernel modules, loaded in the order the builder resolved. There is no dependency resolution on the device.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+
+use nix::errno::Errno;
+use nix::kmod::{ModuleInitFlags, finit_module};
+
+use crate::console::say;
+use crate::error::{Doing, Error, Result};
+
+const DIRECTORY: &str = "/lib/modules";
+
+/// One line of `/lib/modules/list`.
+#[derive(Debug, PartialEq, Eq)]
+struct Module {
+    file: String,
+    parameters: CString,
+}
+
+/// Loads every module of the list. One that cannot be loaded is reported and skipped: whether it was needed shows soon enough.
+pub fn load_all() -> Result<()> {
+    let path = format!("{DIRECTORY}/list");
+    let text = match fs::read_to_string(&path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        text => text.doing(|| format!("read \"{path}\""))?,
+    };
+    for module in parse(&text)? {
+        if let Err(problem) = load(&module) {
+            say(&problem.to_string());
+        }
+    }
+    Ok(())
+}
+
+fn load(module: &Module) -> Result<()> {
+    let path = format!("{DIRECTORY}/{}", module.file);
+    let file = File::open(&path).doing(|| format!("open \"{path}\""))?;
+    match finit_module(&file, &module.parameters, ModuleInitFlags::empty()) {
+        // Loaded already, or a driver whose hardware (or firmware) this machine does not have.
+        Err(Errno::EEXIST | Errno::ENODEV) => Ok(()),
+        // The kernel's word for this is "no such file".
+        Err(Errno::ENOENT) => Err(Error::Refused(format!(
+            "cannot load module \"{}\": a symbol it needs is missing, so a module before it is",
+            module.file
+        ))),
+        result => result.doing(|| format!("load module \"{}\"", module.file)),
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<Module>> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (file, parameters) = line.split_once(' ').unwrap_or((line, ""));
+            let parameters = CString::new(parameters.trim()).ok().filter(|_| !file.contains('/'));
+            let parameters =
+                parameters.ok_or_else(|| Error::Refused(format!("\"{DIRECTORY}/list\" has the bad line {line:?}")))?;
+            Ok(Module { file: file.into(), parameters })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_keeps_order_and_parameters() {
+        let list = parse("virtio.ko\n\n# watchdog\nsoftdog.ko soft_margin=60 nowayout=1\n").unwrap();
+        assert_eq!(list.iter().map(|m| m.file.as_str()).collect::<Vec<_>>(), ["virtio.ko", "softdog.ko"]);
+        assert_eq!(list[1].parameters.to_str(), Ok("soft_margin=60 nowayout=1"));
+    }
+
+    #[test]
+    fn refuses_a_path_and_a_zero_byte() {
+        assert!(parse("../x.ko").is_err());
+        assert!(parse("x.ko a=\0").is_err());
+    }
+}
