@@ -1,0 +1,112 @@
+//! The daemon: feeds the watchdog for as long as the machine is looked after, and settles the boot state once it is healthy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use formats::boot_report::{BootReport, REPORT_PATH, SiteReport};
+use formats::boot_state::next;
+
+use crate::error::Result;
+use crate::judge;
+use crate::state::{self, Device};
+use crate::status;
+use crate::watchdog::Watchdogs;
+
+/// Feeds often: the shortest time a recipe may set is 10 seconds.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Options of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Boot report of the initramfs program
+    #[arg(long, value_name = "FILE", default_value = REPORT_PATH)]
+    report: PathBuf,
+    /// Seconds the machine has to stay healthy before its slot is committed
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    settle: u64,
+}
+
+/// Runs until the machine goes down.
+pub fn run(options: &Options) -> Result<()> {
+    // Without a report there is no knowing what runs. Better to end and let the watchdog restart than to feed it blindly.
+    let report = status::report(&options.report)?;
+    let mut watchdogs = Watchdogs::open();
+    let mut healthy_since = None;
+    let mut complained = None;
+    let mut settled = false;
+    loop {
+        watchdogs.feed();
+        if !settled {
+            match judge::complaint(&report, mounted("/data")) {
+                None => settled = has_settled(&report, &mut healthy_since, options.settle),
+                problem => {
+                    healthy_since = None;
+                    if complained != problem {
+                        log(&format!("not healthy: {}", problem.as_deref().unwrap_or_default()));
+                        complained = problem;
+                    }
+                }
+            }
+        }
+        sleep(PERIOD);
+    }
+}
+
+/// Once the machine has been healthy for `settle` seconds, brings the boot state up to date. True when nothing is left to do.
+fn has_settled(report: &BootReport, healthy_since: &mut Option<Instant>, settle: u64) -> bool {
+    if healthy_since.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(settle) {
+        return false;
+    }
+    if let Err(problem) = settle_state(report) {
+        // Trying again every second would wear the disk and change nothing; the next start tries again.
+        log(&format!("the boot state is not updated: {problem}"));
+    }
+    true
+}
+
+/// Commits or refills the running slot, and repairs what is damaged.
+fn settle_state(report: &BootReport) -> Result<()> {
+    let Some(device) = &report.state.device else {
+        log("this disk has no boot state partition");
+        return Ok(());
+    };
+    let device = Device::open(Path::new(device), true)?;
+    let blocks = state::read(&device);
+    let Some(present) = blocks.newest else {
+        let site = match &report.site {
+            Some(SiteReport::Running { slot, .. }) => Some(*slot),
+            _ => None,
+        };
+        let rebuilt = state::rebuild(&device, report.slot, site)?;
+        log(&format!("both boot state blocks were lost; written anew with slot {} first", rebuilt.order));
+        return Ok(());
+    };
+    if let Some(at) = state::mend_volume(&device, &present)? {
+        log(&format!("the boot state volume was damaged from byte {}; mended", at.0));
+    }
+    let mut blocks = blocks;
+    let mut present = present;
+    // At most two changes: a failed slot given up, then this one refilled.
+    for _ in 0..2 {
+        let Some(event) = judge::due(&present, report.slot, blocks.whole == 2) else { break };
+        let changed = next(&present, event)?;
+        let copy = state::store(&device, &blocks, &changed)?;
+        log(&format!("{} (boot state {}, block {copy})", judge::describe(event), changed.sequence));
+        blocks = state::read(&device);
+        present = changed;
+    }
+    Ok(())
+}
+
+/// True when a file system is mounted on `directory`.
+pub fn mounted(directory: &str) -> bool {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(directory))
+}
+
+/// One line to whoever started this program: init's console, or the journal.
+pub fn log(text: &str) {
+    println!("update-agent: {text}");
+}

@@ -1,0 +1,247 @@
+//! The boot state blocks of the state partition: read past the cache, written one sector at a time, read back.
+//!
+//! Only the older copy is ever written, so the newest whole one survives any interruption. Both reads and writes are direct: a buffered
+//! access pulls in the neighbours, and one bad sector would then hide the good copy. The volume around the blocks, by which GRUB finds
+//! them, is constant and restored when it is damaged.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use formats::boot_state::{self, BLOCK_SIZE, BootState};
+use formats::state_volume::{self, COPY_OFFSETS};
+use formats::{Bytes, SlotId};
+
+use crate::error::{At, Doing, Error, Result};
+
+/// Something with sectors: the state partition, or memory in tests.
+pub trait Sectors {
+    /// Fills `buffer` from `offset`; both are multiples of 512.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// Writes `bytes` at `offset` durably; both are multiples of 512.
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// What the two blocks say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    copies: [Vec<u8>; 2],
+    /// The newest whole block.
+    pub newest: Option<BootState>,
+    /// How many of the two are whole.
+    pub whole: usize,
+}
+
+/// Reads both blocks; one that cannot be read counts as damaged.
+pub fn read(sectors: &impl Sectors) -> Blocks {
+    let copies = COPY_OFFSETS.map(|offset| {
+        let mut block = vec![0; BLOCK_SIZE];
+        sectors.read(offset, &mut block).map_or_else(|_| Vec::new(), |()| block)
+    });
+    let [first, second] = &copies;
+    let newest = boot_state::newest([first, second]).map(|(_, state)| state);
+    let whole = copies.iter().filter(|copy| BootState::parse(copy).is_ok()).count();
+    Blocks { copies, newest, whole }
+}
+
+/// Writes `state` to the older block and reads it back. Returns which block, 1 or 2.
+pub fn store(sectors: &impl Sectors, blocks: &Blocks, state: &BootState) -> Result<usize> {
+    let [first, second] = &blocks.copies;
+    let copy = boot_state::older_copy([first, second]);
+    let offset = if copy == 0 { COPY_OFFSETS[0] } else { COPY_OFFSETS[1] };
+    let block = state.encode().at(|| "boot state".into())?;
+    sectors.write(offset, &block).doing(|| format!("write boot state block {}", copy + 1))?;
+    let mut back = vec![0; BLOCK_SIZE];
+    sectors.read(offset, &mut back).doing(|| format!("read back boot state block {}", copy + 1))?;
+    if back == block {
+        Ok(copy + 1)
+    } else {
+        Err(Error::NotKept(format!("the disk does not keep boot state block {}; replace the disk", copy + 1)))
+    }
+}
+
+/// Writes the whole volume anew when both blocks are lost, for a machine running healthily from `slot`.
+pub fn rebuild(sectors: &impl Sectors, slot: SlotId, site: Option<SlotId>) -> Result<BootState> {
+    let state = BootState::initial(slot, site);
+    let volume = state_volume::image(&state).at(|| "boot state".into())?;
+    write_blocks(sectors, &volume, |_| true)?;
+    Ok(state)
+}
+
+/// Restores the volume around the two blocks when it is damaged; they themselves are left alone. Tells where damage began.
+pub fn mend_volume(sectors: &impl Sectors, state: &BootState) -> Result<Option<Bytes>> {
+    let mut volume = vec![0; usize::try_from(state_volume::SIZE.0).unwrap_or(0)];
+    for (offset, block) in (0_u64..).step_by(BLOCK_SIZE).zip(volume.chunks_mut(BLOCK_SIZE)) {
+        // A sector that cannot be read is damage; writing it lets the disk replace it.
+        if sectors.read(offset, block).is_err() {
+            block.fill(0xff);
+        }
+    }
+    let damage = state_volume::first_damage(&volume).at(|| "boot state volume".into())?;
+    if damage.is_some() {
+        let wanted = state_volume::image(state).at(|| "boot state".into())?;
+        write_blocks(sectors, &wanted, |offset| !COPY_OFFSETS.contains(&offset))?;
+    }
+    Ok(damage)
+}
+
+fn write_blocks(sectors: &impl Sectors, volume: &[u8], wanted: impl Fn(u64) -> bool) -> Result<()> {
+    let blocks = (0_u64..).step_by(BLOCK_SIZE).zip(volume.chunks(BLOCK_SIZE));
+    for (offset, block) in blocks.filter(|(offset, _)| wanted(*offset)) {
+        let mut present = vec![0; block.len()];
+        let same = sectors.read(offset, &mut present).is_ok() && present == block;
+        if !same {
+            sectors.write(offset, block).doing(|| format!("write byte {offset} of the state partition"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The state partition itself.
+pub struct Device(File);
+
+/// A buffer aligned well enough for direct I/O on any disk.
+#[repr(C, align(4096))]
+struct Page([u8; BLOCK_SIZE]);
+
+impl Device {
+    /// Opens the partition; `writable` for [`store`].
+    pub fn open(path: &Path, writable: bool) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(writable).custom_flags(libc::O_DIRECT | libc::O_DSYNC);
+        options.open(path).map(Self).doing(|| format!("open \"{}\"", path.display()))
+    }
+}
+
+impl Sectors for Device {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut page = Box::new(Page([0; BLOCK_SIZE]));
+        let aligned = page.0.get_mut(..buffer.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        self.0.read_exact_at(aligned, offset)?;
+        buffer.copy_from_slice(aligned);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut page = Box::new(Page([0; BLOCK_SIZE]));
+        let aligned = page.0.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        aligned.copy_from_slice(bytes);
+        // One call: a second one for a remainder would not be one sector write any more.
+        let written = self.0.write_at(aligned, offset)?;
+        if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use formats::boot_state::{Event, SlotState, next};
+    use std::cell::RefCell;
+
+    /// A partition in memory; `bad` sectors cannot be read, `deaf` ones forget what is written.
+    struct Memory {
+        bytes: RefCell<Vec<u8>>,
+        bad: Vec<u64>,
+        deaf: bool,
+        writes: RefCell<Vec<u64>>,
+    }
+
+    impl Memory {
+        fn new(bytes: Vec<u8>) -> Self {
+            Self { bytes: RefCell::new(bytes), bad: Vec::new(), deaf: false, writes: RefCell::default() }
+        }
+        fn sample() -> Self {
+            Self::new(state_volume::image(&BootState::initial(SlotId::A, None)).unwrap())
+        }
+    }
+
+    impl Sectors for Memory {
+        fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            if self.bad.contains(&offset) {
+                return Err(io::ErrorKind::Other.into());
+            }
+            let at = usize::try_from(offset).unwrap();
+            buffer.copy_from_slice(&self.bytes.borrow()[at..at + buffer.len()]);
+            Ok(())
+        }
+        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            assert_eq!((offset % 512, bytes.len()), (0, 512));
+            self.writes.borrow_mut().push(offset);
+            if !self.deaf {
+                let at = usize::try_from(offset).unwrap();
+                self.bytes.borrow_mut()[at..at + 512].copy_from_slice(bytes);
+            }
+            Ok(())
+        }
+    }
+
+    fn refill(state: &BootState) -> BootState {
+        next(state, Event::Refill(SlotId::A)).unwrap()
+    }
+
+    #[test]
+    fn stores_alternate_between_the_copies_with_one_write_each() {
+        let memory = Memory::sample();
+        for wanted in [2, 1, 2] {
+            let blocks = read(&memory);
+            let state = refill(&blocks.newest.unwrap());
+            assert_eq!(store(&memory, &blocks, &state).unwrap(), wanted);
+            assert_eq!(read(&memory).newest, Some(state));
+        }
+        assert_eq!(*memory.writes.borrow(), [8192, 4096, 8192]);
+    }
+
+    #[test]
+    fn a_damaged_copy_is_the_one_overwritten() {
+        for (damaged, copy) in [(4096, 1), (8192, 2)] {
+            let memory = Memory::sample();
+            memory.bytes.borrow_mut()[damaged] = b'X';
+            let blocks = read(&memory);
+            assert_eq!(blocks.whole, 1);
+            assert_eq!(store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap(), copy);
+            assert_eq!(read(&memory).whole, 2);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_sector_does_not_hide_the_other_copy() {
+        let mut memory = Memory::sample();
+        memory.bad = vec![4096];
+        assert!(read(&memory).newest.is_some());
+        memory.bad = vec![4096, 8192];
+        assert_eq!(read(&memory).newest, None);
+    }
+
+    #[test]
+    fn a_disk_that_forgets_is_an_error() {
+        let mut memory = Memory::sample();
+        memory.deaf = true;
+        let blocks = read(&memory);
+        let problem = store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap_err();
+        assert!(problem.to_string().contains("does not keep"), "{problem}");
+    }
+
+    #[test]
+    fn a_zeroed_partition_is_rebuilt_whole() {
+        let memory = Memory::new(vec![0; 1 << 20]);
+        assert_eq!(read(&memory).newest, None);
+        let state = rebuild(&memory, SlotId::B, Some(SlotId::A)).unwrap();
+        assert_eq!((state.order, state.b, state.a), (SlotId::B, SlotState::GOOD, SlotState::EMPTY));
+        assert_eq!(read(&memory).whole, 2);
+        assert_eq!(mend_volume(&memory, &state).unwrap(), None);
+    }
+
+    #[test]
+    fn mending_the_volume_leaves_the_blocks_alone() {
+        let memory = Memory::sample();
+        let blocks = read(&memory);
+        store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap();
+        let before = read(&memory);
+        memory.bytes.borrow_mut()[..1536].fill(0);
+        assert_eq!(mend_volume(&memory, &before.newest.unwrap()).unwrap(), Some(Bytes(0)));
+        assert_eq!(read(&memory), before);
+        assert_eq!(state_volume::first_damage(&memory.bytes.borrow()).unwrap(), None);
+        assert_eq!(mend_volume(&memory, &before.newest.unwrap()).unwrap(), None);
+    }
+}
