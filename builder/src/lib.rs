@@ -14,6 +14,7 @@ pub mod filesystem;
 pub mod inspect;
 pub mod keys;
 pub mod layout;
+pub mod opened;
 pub mod nearest;
 pub mod plan;
 pub mod recipe;

@@ -8,9 +8,9 @@ use formats::manifest::Kind;
 use formats::{Digest, Guid};
 use serde_json::{Value, json};
 
-use crate::Result;
 use crate::layout::Layout;
 use crate::recipe::{Layer, Recipe};
+use crate::{Result, slot_image};
 
 /// A decided build.
 #[derive(Debug, Clone)]
@@ -50,12 +50,8 @@ pub struct SlotPlan {
     pub sequence: u64,
     /// Label of the partition it goes to.
     pub partition: &'static str,
-    /// UUID of the file system.
-    pub uuid: Guid,
-    /// Seed of the directory hashes.
-    pub hash_seed: Guid,
-    /// UUID of the hash tree.
-    pub verity_uuid: Guid,
+    /// Seed of its identifiers: another version has others, so no block of one release can stand in for one of another.
+    pub seed: String,
     /// Salt of the hash tree.
     pub salt: [u8; 32],
     /// Its sources, bottom to top, as a person would say them.
@@ -118,7 +114,7 @@ impl SlotPlan {
     fn to_json(&self) -> Value {
         json!({
             "kind": self.kind, "name": self.name, "version": self.version, "sequence": self.sequence,
-            "partition": self.partition, "filesystem-uuid": self.uuid, "salt": hex::encode(self.salt),
+            "partition": self.partition, "seed": self.seed, "salt": hex::encode(self.salt),
             "sources": self.sources,
         })
     }
@@ -148,18 +144,15 @@ fn slot_plan(
     layers: &[Layer],
 ) -> SlotPlan {
     let partition = if kind == Kind::Site { "site-a" } else { "base-a" };
-    // The version is part of the salt: two releases never share a tree, so a block of one can never stand in for the other's.
-    let purpose = |what: &str| format!("{kind}:{version}:{what}");
+    let seed = format!("{seed}/{kind}/{name}/{version}");
     SlotPlan {
         kind,
         name: name.to_owned(),
         version: version.clone(),
         sequence,
         partition,
-        uuid: Guid::derive(seed, &purpose("filesystem")),
-        hash_seed: Guid::derive(seed, &purpose("directory-hash")),
-        verity_uuid: Guid::derive(seed, &purpose("verity")),
-        salt: Digest::of_parts([b"bulkhead-salt-v1\0".as_slice(), seed.as_bytes(), b"\0", purpose("salt").as_bytes()]).0,
+        salt: slot_image::salt(&seed, &kind.to_string()),
+        seed,
         sources: layers.iter().map(describe).collect(),
     }
 }
@@ -208,7 +201,6 @@ mod tests {
         let plan = plan();
         let site = plan.site.unwrap();
         assert_ne!(plan.base.salt, site.salt);
-        assert_ne!(plan.base.uuid, site.uuid);
-        assert_ne!(plan.base.verity_uuid, site.verity_uuid);
+        assert_ne!(plan.base.seed, site.seed);
     }
 }

@@ -62,6 +62,11 @@ struct Description {
     product: String,
 }
 
+/// The DER of the certificate in the PEM file `name` of a key set, of which only public parts need to be there.
+pub fn read_certificate(directory: &Path, name: &str) -> Result<Vec<u8>> {
+    Files(directory).certificate(name)
+}
+
 impl Keys {
     /// Loads and checks the key set in this directory.
     pub fn load(directory: &Path) -> Result<Self> {

@@ -1,0 +1,222 @@
+//! What a base needs to boot, added to its tree: modules, initramfs, kernel images, signatures; and GRUB itself.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use formats::Digest;
+use serde_json::json;
+
+use super::inputs::Trees;
+use crate::boot::grub::{self, GrubImages};
+use crate::boot::initramfs::Archive;
+use crate::boot::modules::{self, Selection};
+use crate::boot::{authenticode, openpgp, uki};
+use crate::keys::Keys;
+use crate::plan::{Plan, SlotPlan};
+use crate::recipe::Recipe;
+use crate::tree::{Content, Kind, Node, Tree};
+use crate::{Error, Result};
+
+/// The finished trees and the digests of what went into them.
+pub struct Contents {
+    base: (Tree, Digest),
+    site: Option<(Tree, Digest)>,
+}
+
+impl Contents {
+    /// Each slot's plan, tree and build id.
+    pub fn slots<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a SlotPlan, &'a Tree, Digest)> {
+        let base = Some((&plan.base, &self.base.0, self.base.1));
+        let site = plan.site.as_ref().zip(self.site.as_ref()).map(|(slot, (tree, id))| (slot, tree, *id));
+        base.into_iter().chain(site)
+    }
+}
+
+/// GRUB for both firmwares with our policy and our public key inside.
+pub fn grub_images(recipe: &Recipe, keys: &Keys, scratch: &Path) -> Result<GrubImages> {
+    let modules = recipe.host.grub_modules.as_deref().map_or_else(|| PathBuf::from(GRUB_MODULES), |path| recipe.resolve(path));
+    let mut images = grub::images(&modules, &keys.openpgp, scratch)?;
+    images.efi = authenticode::sign(&images.efi, &keys.boot, &keys.boot_certificate)?;
+    Ok(images)
+}
+
+/// Adds programs, modules and boot files to the base; the site stays as its sources made it.
+pub fn complete(recipe: &Recipe, plan: &Plan, keys: &Keys, trees: Trees) -> Result<Contents> {
+    let Trees { mut base, site } = trees;
+    let release = modules::release(&base)?;
+    let kernel = take_kernel(&mut base, &release)?;
+    let initramfs = modules::select(&base, &release, &recipe.kernel.initramfs_modules)?;
+    keep_modules(recipe, &mut base, &release)?;
+    let programs = Programs::read(recipe)?;
+    base.insert("usr/bin/update-agent", Node::file(&programs.agent, 0o755, plan.created));
+    for directory in MOUNT_POINTS {
+        ensure_directory(&mut base, directory, plan.created)?;
+    }
+
+    let trust = keys.trust_store(&plan.product)?.encode().map_err(Error::format("the trust store"))?;
+    let build_id = Digest::of_parts([
+        BUILD_ID,
+        &base.digest()?.0,
+        &Digest::of(&kernel).0,
+        &Digest::of(&programs.init).0,
+        &Digest::of(&trust).0,
+        initramfs.list().as_bytes(),
+        b"\0",
+        plan.command_line.as_bytes(),
+    ]);
+    let config = json!({
+        "format": 1, "product": plan.product, "version": plan.base.version, "build-id": build_id,
+        "disk-guid": plan.layout.gpt.disk_guid(), "watchdog-seconds": recipe.kernel.watchdog_seconds,
+    });
+    let initrd = make_initramfs(plan, programs.init, trust, config.to_string().into_bytes(), &initramfs)?;
+    add_boot_files(recipe, plan, keys, &mut base, &release, kernel, initrd)?;
+    let site = match site {
+        Some(tree) => {
+            let id = Digest::of_parts([BUILD_ID, &tree.digest()?.0]);
+            Some((tree, id))
+        }
+        None => None,
+    };
+    Ok(Contents { base: (base, build_id), site })
+}
+
+/// Reads the kernel image and empties `/boot` as the packages left it: what boots is only what we sign.
+fn take_kernel(base: &mut Tree, release: &str) -> Result<Vec<u8>> {
+    let (path, content) = modules::kernel_image(base, release)?;
+    let kernel = content.read_all(&path, KERNEL_LIMIT)?;
+    let boot: BTreeSet<String> = base.below("boot").map(|(path, _)| path.clone()).collect();
+    base.remove_all(&boot);
+    Ok(kernel)
+}
+
+/// Keeps the modules the recipe asks for (those of the initramfs always), unless it asks for all.
+fn keep_modules(recipe: &Recipe, base: &mut Tree, release: &str) -> Result<()> {
+    if recipe.kernel.modules.iter().any(|name| name == "*") {
+        return Ok(());
+    }
+    let mut names = recipe.kernel.initramfs_modules.clone();
+    names.extend(recipe.kernel.modules.iter().cloned());
+    modules::select(base, release, &names)?.prune(base)
+}
+
+/// The two static programs of ours that go onto the device.
+struct Programs {
+    init: Vec<u8>,
+    agent: Vec<u8>,
+}
+
+impl Programs {
+    fn read(recipe: &Recipe) -> Result<Self> {
+        Ok(Self {
+            init: program(recipe, recipe.host.init.as_deref(), "bulkhead-init", "init")?,
+            agent: program(recipe, recipe.host.update_agent.as_deref(), "update-agent", "update-agent")?,
+        })
+    }
+}
+
+fn program(recipe: &Recipe, given: Option<&Path>, name: &str, key: &str) -> Result<Vec<u8>> {
+    let path = match given {
+        Some(path) => recipe.resolve(path),
+        None => std::env::current_exe().map_err(Error::io("find", "this program"))?.with_file_name(name),
+    };
+    let bytes = std::fs::read(&path).map_err(|cause| match (cause.kind(), given) {
+        (std::io::ErrorKind::NotFound, None) => Error::input(format!(
+            "\"{}\" does not exist; build it (README, \"Your own appliance\") or set host.{key}",
+            path.display()
+        )),
+        _ => Error::Io { action: "read", path: path.clone(), source: cause },
+    })?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err(Error::input(format!("host.{key}: \"{}\" is not an ELF program", path.display())));
+    }
+    Ok(bytes)
+}
+
+fn make_initramfs(
+    plan: &Plan,
+    init: Vec<u8>,
+    trust: Vec<u8>,
+    config: Vec<u8>,
+    modules: &Selection,
+) -> Result<Vec<u8>> {
+    // The recipe's checks keep the time within 32 bits.
+    let mut archive = Archive::new(u32::try_from(plan.created).unwrap_or(0));
+    for directory in ["dev", "proc", "sys", "run", "new"] {
+        archive.directory(directory, 0o755)?;
+    }
+    archive.file("init", 0o755, Content::Bytes(init.into()))?;
+    archive.file("etc/bulkhead/trust.json", 0o644, Content::Bytes(trust.into()))?;
+    archive.file("etc/bulkhead/build.json", 0o644, Content::Bytes(config.into()))?;
+    modules.add_to(&mut archive)?;
+    archive.compressed()
+}
+
+/// `/boot`: the unified kernel image for UEFI; kernel, initramfs and command line for BIOS; each with the detached signature GRUB
+/// demands.
+fn add_boot_files(
+    recipe: &Recipe,
+    plan: &Plan,
+    keys: &Keys,
+    base: &mut Tree,
+    release: &str,
+    kernel: Vec<u8>,
+    initrd: Vec<u8>,
+) -> Result<()> {
+    let stub_path = recipe.host.efi_stub.as_deref().map_or_else(|| PathBuf::from(EFI_STUB), |path| recipe.resolve(path));
+    let stub = std::fs::read(&stub_path).map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::NotFound => Error::input(format!(
+            "the EFI stub \"{}\" does not exist; run: apt-get install systemd-boot-efi, or set host.efi-stub",
+            stub_path.display()
+        )),
+        _ => Error::Io { action: "read", path: stub_path.clone(), source: cause },
+    })?;
+    let os_release = format!(
+        "ID={}\nNAME=\"{}\"\nVERSION_ID={}\nPRETTY_NAME=\"{} {}\"\n",
+        plan.product, plan.title, plan.base.version, plan.title, plan.base.version
+    );
+    let parts = uki::Parts {
+        os_release: os_release.as_bytes(),
+        command_line: &plan.command_line,
+        kernel_release: release,
+        initrd: &initrd,
+        kernel: &kernel,
+    };
+    let image = uki::assemble(&stub, &parts)?;
+    let image = authenticode::sign(&image, &keys.boot, &keys.boot_certificate)?;
+    ensure_directory(base, "boot", plan.created)?;
+    let files = [
+        ("uki.efi", image),
+        ("vmlinuz", kernel),
+        ("initrd", initrd),
+        ("slot.env", grub::slot_env(&plan.command_line)?),
+    ];
+    for (name, bytes) in files {
+        let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, &bytes, plan.created)?;
+        base.insert(format!("boot/{name}"), Node::file(bytes, 0o644, plan.created));
+        base.insert(format!("boot/{name}.sig"), Node::file(signature, 0o644, plan.created));
+    }
+    Ok(())
+}
+
+/// Makes sure a directory exists.
+fn ensure_directory(tree: &mut Tree, path: &str, mtime: i64) -> Result<()> {
+    match tree.lookup(path).map(|(_, node)| matches!(node.kind, Kind::Directory)) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::input(format!("\"/{path}\" in the base is not a directory, but the appliance needs one"))),
+        None => {
+            tree.insert(path, Node::directory(mtime));
+            Ok(())
+        }
+    }
+}
+
+/// Where the initramfs program mounts something, or programs of ours live.
+const MOUNT_POINTS: [&str; 9] = ["data", "dev", "proc", "run", "site", "sys", "tmp", "usr", "usr/bin"];
+/// Debian's place of GRUB's modules.
+const GRUB_MODULES: &str = "/usr/lib/grub";
+/// Debian's place of systemd's stub.
+const EFI_STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+/// Domain of build ids.
+const BUILD_ID: &[u8] = b"bulkhead-build-id-v1\0";
+/// Far above any compressed kernel; bounds memory.
+const KERNEL_LIMIT: u64 = 64 << 20;

@@ -1,0 +1,76 @@
+//! Layers of the recipe into merged trees.
+
+use std::path::Path;
+
+use super::Progress;
+use crate::plan::Plan;
+use crate::recipe::{Layer, Recipe};
+use crate::source::{Context, Mmdebstrap, Source, Spool};
+use crate::tree::{self, Tree};
+use crate::{Error, Result};
+
+/// The merged trees of both slots, as their sources describe them.
+pub struct Trees {
+    /// The base.
+    pub base: Tree,
+    /// The site, if there is one.
+    pub site: Option<Tree>,
+}
+
+/// Loads every layer; `scratch` holds the spool of compressed sources.
+pub fn load(recipe: &Recipe, plan: &Plan, scratch: &Path, progress: &mut dyn Progress) -> Result<Trees> {
+    let mut context =
+        Context { spool: Spool::new(scratch)?, cache: scratch.to_owned(), source_date_epoch: plan.created };
+    let base = merged(recipe, "base", &recipe.base.layers, &mut context, progress)?;
+    let site = match &recipe.site {
+        Some(site) => Some(merged(recipe, "site", &site.layers, &mut context, progress)?),
+        None => None,
+    };
+    Ok(Trees { base, site })
+}
+
+fn merged(
+    recipe: &Recipe,
+    slot: &str,
+    layers: &[Layer],
+    context: &mut Context,
+    progress: &mut dyn Progress,
+) -> Result<Tree> {
+    let mut loaded = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let source = source(recipe, layer)?;
+        progress.stage(&format!("reading {slot} layer {} of {}: {source}", index + 1, layers.len()));
+        let mut loaded_layer = source.load_layer(context)?;
+        let unmatched = loaded_layer.tree.exclude(&layer.exclude);
+        if let Some(path) = unmatched.first() {
+            return Err(Error::input(format!(
+                "[[{slot}.layer]] number {} excludes \"{path}\", but {} has nothing there; remove it from exclude",
+                index + 1,
+                loaded_layer.name
+            )));
+        }
+        loaded.push(loaded_layer);
+    }
+    let tree = tree::merge(loaded)?;
+    tree.validate()?;
+    Ok(tree)
+}
+
+fn source(recipe: &Recipe, layer: &Layer) -> Result<Source> {
+    if let Some(path) = &layer.directory {
+        Ok(Source::Directory(recipe.resolve(path)))
+    } else if let Some(path) = &layer.tar {
+        Ok(Source::Tar(recipe.resolve(path)))
+    } else if let (Some(names), Some(from)) = (&layer.packages, &layer.from) {
+        Ok(Source::Packages { from: recipe.resolve(from), names: names.clone(), merged_usr: true })
+    } else if let Some(system) = &layer.mmdebstrap {
+        Ok(Source::Mmdebstrap(Mmdebstrap {
+            suite: system.suite.clone(),
+            variant: system.variant.clone(),
+            include: system.include.clone(),
+            mirror: system.mirror.clone(),
+        }))
+    } else {
+        Err(Error::Bug("a layer without a source passed the recipe's checks".into()))
+    }
+}

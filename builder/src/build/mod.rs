@@ -1,0 +1,116 @@
+//! A recipe becomes a disk image: runs the stages in order and owns the result until it is whole.
+//!
+//! Every result is written beside its final name and renamed when complete and synced, so a build that stops anywhere leaves nothing
+//! that looks finished. The bytes depend on the recipe, its sources, the keys and this program's version only.
+
+mod boot_files;
+mod disk;
+mod inputs;
+mod result;
+mod slots;
+
+use std::fs;
+use std::path::PathBuf;
+
+pub use disk::digest;
+pub use result::{Built, BuiltSlot};
+
+use crate::export::{self, Description, Existing, Format};
+use crate::keys::Keys;
+use crate::plan::Plan;
+use crate::recipe::Recipe;
+use crate::{Error, Result};
+
+/// Where results go and in which forms.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder for the results; made if it does not exist.
+    pub output: PathBuf,
+    /// Image formats. An empty list builds and checks, and keeps nothing.
+    pub formats: Vec<Format>,
+    /// Replace results that exist.
+    pub force: bool,
+}
+
+/// Told what happens, for people who wait.
+pub trait Progress {
+    /// A new stage begins.
+    fn stage(&mut self, text: &str);
+}
+
+/// Builds `recipe` into `options.output`.
+///
+/// # Errors
+/// [`Error::Input`] for anything wrong in recipe, sources or keys; [`Error::Refused`] for results that exist and for development
+/// keys that are not allowed; [`Error::Io`] and [`Error::Environment`] for the build host.
+pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) -> Result<Built> {
+    let plan = Plan::new(recipe)?;
+    let targets = targets(&plan, options)?;
+    let keys = load_keys(recipe)?;
+    fs::create_dir_all(&options.output).map_err(Error::io("create", &options.output))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".bulkhead-")
+        .tempdir_in(&options.output)
+        .map_err(Error::io("create a scratch folder in", &options.output))?;
+
+    let trees = inputs::load(recipe, &plan, scratch.path(), progress)?;
+    progress.stage("linking GRUB");
+    let grub = boot_files::grub_images(recipe, &keys, scratch.path())?;
+    progress.stage("making and signing kernel image and initramfs");
+    let contents = boot_files::complete(recipe, &plan, &keys, trees)?;
+
+    let raw = scratch.path().join("disk.img");
+    let mut image = disk::Image::create(&raw, &plan)?;
+    let slots = slots::write_all(recipe, &plan, &keys, &contents, &mut image, progress)?;
+    progress.stage("writing boot code, partition table and boot state");
+    disk::write_fixed_regions(&mut image, &plan, &grub, &keys)?;
+    image.sync()?;
+
+    let existing = if options.force { Existing::Replace } else { Existing::Refuse };
+    let mut built = Built { slots, images: Vec::new() };
+    for (format, path) in targets {
+        progress.stage(&format!("writing {}", path.display()));
+        export::write(format, &raw, &path, &description(recipe, &plan), existing)?;
+        built.add_image(path)?;
+    }
+    built.images.sort();
+    Ok(built)
+}
+
+/// The path of each result; refuses to replace one unless told to, before any work is done.
+fn targets(plan: &Plan, options: &Options) -> Result<Vec<(Format, PathBuf)>> {
+    let mut targets = Vec::new();
+    for format in &options.formats {
+        let path = options.output.join(format.file_name(&plan.stem));
+        if !options.force && path.exists() {
+            return Err(Error::Refused(format!("\"{}\" exists; remove it or add --force", path.display())));
+        }
+        targets.push((*format, path));
+    }
+    Ok(targets)
+}
+
+fn load_keys(recipe: &Recipe) -> Result<Keys> {
+    let directory = recipe.resolve(&recipe.keys.directory);
+    let keys = Keys::load(&directory)?;
+    if keys.development && !recipe.keys.allow_development {
+        return Err(Error::Refused(format!(
+            "\"{}\" holds development keys; set keys.allow-development = true for a development image, or make release keys with: \
+             bulkhead keys generate DIR",
+            directory.display()
+        )));
+    }
+    Ok(keys)
+}
+
+fn description(recipe: &Recipe, plan: &Plan) -> Description {
+    Description {
+        name: plan.product.clone(),
+        title: plan.title.clone(),
+        version: plan.base.version.clone(),
+        seed: recipe.seed().to_owned(),
+        memory_mib: 1024,
+        cpus: 1,
+        timestamp: plan.created,
+    }
+}

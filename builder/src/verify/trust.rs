@@ -1,0 +1,55 @@
+//! The public keys an image is judged by.
+
+use std::path::Path;
+
+use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::pkcs8::DecodePublicKey;
+use formats::trust::{Role, TrustStore, TrustedKey};
+
+use crate::boot::openpgp::PublicKey;
+use crate::{Error, Result, keys};
+
+/// Public halves: package keys, and the certificate of the boot key.
+pub struct Trust {
+    keys: Vec<TrustedKey>,
+    certificate: Vec<u8>,
+    openpgp: PublicKey,
+}
+
+impl Trust {
+    /// Reads `base.pub`, `site.pub`, `boot.crt` and `boot.pgp` from a folder; private keys need not be there and are not looked at.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let keys = vec![key(directory, "base.pub", Role::Base)?, key(directory, "site.pub", Role::Site)?];
+        let certificate = keys::read_certificate(directory, "boot.crt")?;
+        let path = directory.join("boot.pgp");
+        let openpgp = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let openpgp = PublicKey::parse(&openpgp).map_err(Error::format(format!("key file \"{}\"", path.display())))?;
+        Ok(Self { keys, certificate, openpgp })
+    }
+
+    /// These keys as the trust store of `product`. Whether a build is for development is shown, not judged, here: that is the
+    /// appliance's own decision, made with the store it was built with.
+    pub(super) fn store(&self, product: &str) -> formats::Result<TrustStore> {
+        let thresholds = [(Role::Base, 1), (Role::Site, 1)].into();
+        TrustStore::new(product, self.keys.clone(), thresholds, true)
+    }
+
+    /// The OpenPGP form of the boot key.
+    pub(super) fn openpgp(&self) -> &PublicKey {
+        &self.openpgp
+    }
+
+    /// The DER of the boot key's certificate.
+    pub(super) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+}
+
+fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
+    let path = directory.join(name);
+    let pem = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let public = VerifyingKey::from_public_key_pem(&pem).map_err(|cause| {
+        Error::input(format!("\"{}\" is not an ed25519 public key in PEM form: {cause}", path.display()))
+    })?;
+    Ok(TrustedKey { role, public, development: false, name: name.to_owned() })
+}
