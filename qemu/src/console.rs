@@ -42,10 +42,13 @@ pub enum Found {
 #[derive(Clone)]
 pub enum Tap {
     /// Complete lines, stamped.
-    Lines(Arc<dyn Fn(&Line) + Send + Sync>),
+    Lines(Watcher<Line>),
     /// Every byte as it comes, for a terminal.
-    Bytes(Arc<dyn Fn(&[u8]) + Send + Sync>),
+    Bytes(Watcher<[u8]>),
 }
+
+/// Called with everything new, from the reading thread.
+pub type Watcher<T> = Arc<dyn Fn(&T) + Send + Sync>;
 
 /// A console shared between its reading threads and the test.
 #[derive(Debug, Clone)]

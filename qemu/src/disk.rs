@@ -213,7 +213,9 @@ fn next_data(file: &File, position: u64, size: u64) -> io::Result<Option<(u64, u
 }
 
 fn existing(image: &Path) -> Result<PathBuf> {
-    let image = image.canonicalize().map_err(Error::io("find", image))?;
+    let found = image.canonicalize();
+    let image =
+        found.map_err(|error| Error::Input(format!("cannot find the image \"{}\": {error}", image.display())))?;
     if image.is_file() {
         return Ok(image);
     }

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Error, Result};
 
+/// Numbers the logs of this process.
+static BOOTS: AtomicU32 = AtomicU32::new(1);
+
 /// The file of one boot's serial log.
 #[derive(Debug)]
 pub(crate) struct SerialLog {
@@ -19,7 +22,6 @@ impl SerialLog {
         if let Some(path) = given {
             return Ok(Self { path: path.to_owned(), keep: true });
         }
-        static BOOTS: AtomicU32 = AtomicU32::new(1);
         let (directory, keep) = match std::env::var_os("BULKHEAD_LOG_DIR") {
             Some(directory) => (PathBuf::from(directory), true),
             None => (std::env::temp_dir().join("bulkhead-vm-logs"), false),

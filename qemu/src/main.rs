@@ -1,2 +1,79 @@
-//! `bulkhead-vm`: not written yet.
-fn main() {}
+//! `bulkhead-vm`: starts an appliance image in QEMU, shows its serial console, and says whether it came up.
+//!
+//! Exit codes: 0 as expected, 2 usage, 3 bad input, 4 the guest did not do what was expected, 6 environment.
+
+#![forbid(unsafe_code)]
+
+mod boot;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Boots appliance images in QEMU
+#[derive(Debug, Parser)]
+#[command(name = "bulkhead-vm", version, max_term_width = 80)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Boot an image and show its serial console
+    Boot(boot::Boot),
+    /// Say whether this machine can run guests under KVM, by running one
+    Probe,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Boot(boot) => boot.run(),
+        Verb::Probe => {
+            println!("kvm: {}", qemu::accelerator::probe(qemu::Accelerator::Kvm));
+            println!("tcg: {}", qemu::accelerator::probe(qemu::Accelerator::Tcg));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bulkhead-vm: {}", error.chain());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_fits_80_columns() {
+        Cli::command().debug_assert();
+        let mut command = Cli::command().term_width(80);
+        command.build();
+        for verb in ["boot", "probe"] {
+            let help = command.find_subcommand_mut(verb).unwrap().render_long_help().to_string();
+            assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        }
+    }
+
+    #[test]
+    fn secure_boot_needs_keys_and_modes_exclude_each_other() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' '));
+        assert!(parse("bulkhead-vm boot x.img --firmware secure-boot --keys keys --forward 8080:80").is_ok());
+        for words in [
+            "bulkhead-vm boot x.img --firmware secure-boot",
+            "bulkhead-vm boot x.img --interactive --expect x",
+            "bulkhead-vm boot x.img --interactive --json",
+            "bulkhead-vm boot x.img --forward x",
+            "bulkhead-vm boot x.img --memory 1MB",
+            "bulkhead-vm boot",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+}

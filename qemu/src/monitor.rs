@@ -101,10 +101,9 @@ impl Events {
             Some("SHUTDOWN") => {
                 self.shutdown = Some(message["data"]["reason"].as_str().unwrap_or("unknown").to_owned());
             }
-            Some(_) => {}
-            // the greeting has neither `return` nor `error`
             None if message.get("return").is_some() || message.get("error").is_some() => self.answers.push(message),
-            None => {}
+            // other events, and the greeting
+            _ => {}
         }
     }
 }

@@ -86,7 +86,7 @@ fn the_end_of_the_guest_ends_an_expectation_at_once() {
     let mut guest = Machine::new(&boot_sector_disk()).boot().unwrap();
     guest.expect("boot=1", SOON).unwrap();
     guest.send("o").unwrap();
-    let error = guest.expect("never", Duration::from_secs(600)).unwrap_err();
+    let error = guest.expect("never", Duration::from_mins(10)).unwrap_err();
     assert!(error.to_string().contains("the guest ended (powered off)"), "{error}");
 }
 
