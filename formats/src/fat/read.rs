@@ -125,6 +125,10 @@ impl<'a, E: From<Error>> Volume<'a, E> {
             let problem = format!("\"{}\" has {}; the limit is {MAX_FILE_SIZE}", file.path, file.size);
             return Err(Error::unsupported("FAT file", problem).into());
         }
+        if file.size > self.size() {
+            let problem = format!("\"{}\" has {} in a volume of {}", file.path, file.size, self.size());
+            return Err(corrupt(problem).into());
+        }
         if file.size.0 == 0 {
             return Ok(Vec::new());
         }

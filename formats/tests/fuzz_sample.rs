@@ -1,0 +1,193 @@
+//! A short deterministic run of the fuzz targets on the stable compiler: thousands of mutations of each committed corpus file.
+//!
+//! `UPDATE_GOLDEN=1` rewrites the corpus from the seeds below.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use formats::boot_state::BootState;
+use formats::fat::{FatKind, FatVolume};
+use formats::gpt::{Gpt, Partition, types};
+use formats::verity::{Parameters, Superblock};
+use formats::{Bytes, Guid, Lba, SectorSize, SlotId, footer, mbr};
+
+#[path = "../fuzz/parsers.rs"]
+mod parsers;
+
+/// Mutations per corpus file.
+const ROUNDS: usize = 3000;
+
+/// A valid input for every target, by `target/file`.
+fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
+    let manifest = include_bytes!("../src/manifest/golden.json").to_vec();
+    let signatures = br#"{"format":1,"signatures":[{"key-id":"2222222222222222222222222222222222222222222222222222222222222222","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="}]}"#;
+    let mut slot_footer = footer::encode(&manifest, signatures).unwrap();
+    slot_footer.truncate(32 + manifest.len() + signatures.len());
+    let params = Parameters { data_blocks: 129, salt: [0xab; 32], uuid: Guid::new(7) };
+    let state = BootState { last: Some(SlotId::A), ..BootState::initial(SlotId::A, Some(SlotId::B)) };
+    BTreeMap::from([
+        ("gpt/disk", tiny_disk()),
+        ("boot_state/initial", state.encode().unwrap().to_vec()),
+        ("fat/fat12", tiny_fat12()),
+        ("fat/fat32", tiny_fat32()),
+        ("footer/site", slot_footer),
+        ("manifest/site", manifest),
+        ("manifest/signatures", signatures.to_vec()),
+        ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
+    ])
+}
+
+/// A disk of 10 sectors whose primary header states 4 entries; it has no backup.
+fn tiny_disk() -> Vec<u8> {
+    let partition = |name: &str, first: u64, last: u64| Partition {
+        type_guid: types::LINUX_DATA,
+        guid: Guid::derive("fuzz", name),
+        first: Lba(first),
+        last: Lba(last),
+        attributes: 0,
+        name: name.to_owned(),
+    };
+    let partitions = BTreeMap::from([(1, partition("base-a", 40, 49)), (2, partition("data", 50, 59))]);
+    let gpt = Gpt::new(Guid::new(1), SectorSize::S512, 100, partitions).unwrap();
+    let mut disk = mbr::protective(100).to_vec();
+    disk.extend(gpt.encode_primary());
+    disk.truncate(1024 + 4 * 128);
+    let put = |disk: &mut Vec<u8>, at: usize, number: u32| disk[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    put(&mut disk, 512 + 80, 4);
+    let crc = crc32fast::hash(&disk[1024..]);
+    put(&mut disk, 512 + 88, crc);
+    put(&mut disk, 512 + 16, 0);
+    let crc = crc32fast::hash(&disk[512..604]);
+    put(&mut disk, 512 + 16, crc);
+    disk
+}
+
+fn tiny_fat12() -> Vec<u8> {
+    let volume = FatVolume::new(FatKind::Fat12, Bytes::mib(1), "TINY", 1).unwrap();
+    let volume = volume.file("DIR/state1", b"one".to_vec()).unwrap();
+    let mut image = volume.file("two", b"two".to_vec()).unwrap().image().unwrap();
+    image.truncate(5 * 4096);
+    image
+}
+
+/// Far too few clusters for a real FAT32, but the reader goes by the fields: a root directory with one file of two clusters.
+fn tiny_fat32() -> Vec<u8> {
+    let volume = FatVolume::new(FatKind::Fat32, Bytes::mib(33), "TINY", 1).unwrap();
+    let whole = volume.file("FILE.BIN", vec![b'x'; 600]).unwrap();
+    let extents = whole.extents().unwrap();
+    let mut image = vec![0; 6 * 512];
+    image[..512].copy_from_slice(&extents[0].1);
+    let fields: [(usize, &[u8]); 4] = [(14, &[1, 0]), (16, &[1]), (32, &[6, 0, 0, 0]), (36, &[1, 0, 0, 0])];
+    for (at, field) in fields {
+        image[at..at + field.len()].copy_from_slice(field);
+    }
+    for (sector, extent) in [(1, 4), (2, 6), (3, 7)] {
+        image[sector * 512..][..extents[extent].1.len()].copy_from_slice(&extents[extent].1);
+    }
+    image
+}
+
+fn corpus() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
+}
+
+/// xorshift64*: enough chance for mutations, the same everywhere.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        usize::try_from(number).unwrap() % limit.max(1)
+    }
+
+    fn byte(&mut self) -> u8 {
+        const TELLING: [u8; 12] = [0, 1, 2, 3, 0x7f, 0x80, 0xfe, 0xff, b'#', b'\n', b'"', b'9'];
+        match self.below(2) {
+            0 => TELLING[self.below(TELLING.len())],
+            _ => u8::try_from(self.below(256)).unwrap(),
+        }
+    }
+
+    /// One to four changes: a byte, a bit, a run, a cut, a copy from elsewhere, an insertion, a removal.
+    fn mutated(&mut self, seed: &[u8]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len());
+            let end = (at + 1 + self.below(16)).min(bytes.len());
+            match self.below(8) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at, self.byte()),
+                2 if !bytes.is_empty() => drop(bytes.remove(at)),
+                3 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+                4 => bytes[at..end].fill(0xff),
+                5 if !bytes.is_empty() => {
+                    let from = self.below(bytes.len() - (end - at) + 1);
+                    bytes.copy_within(from..from + (end - at), at);
+                }
+                _ if !bytes.is_empty() => bytes[at] = self.byte(),
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
+#[test]
+fn the_committed_corpus_is_what_the_seeds_make() {
+    for (name, seed) in seeds() {
+        let path = corpus().join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &seed).unwrap();
+        }
+        assert_eq!(
+            fs::read(&path).ok(),
+            Some(seed),
+            "{name}: run this test with UPDATE_GOLDEN=1 and review the change"
+        );
+    }
+}
+
+#[test]
+fn every_seed_is_accepted_by_its_parser() {
+    let seeds = seeds();
+    let files = |name: &str| formats::fat::open_slice(&seeds[name]).and_then(|mut volume| volume.files());
+    assert_eq!(files("fat/fat12").unwrap().len(), 2);
+    assert_eq!(files("fat/fat32").unwrap().len(), 1);
+    assert!(Gpt::parse_primary(&seeds["gpt/disk"], SectorSize::S512).is_ok());
+    assert!(BootState::parse(&seeds["boot_state/initial"]).is_ok());
+    assert!(Superblock::parse(&seeds["verity_superblock/small"]).is_ok());
+    assert!(formats::manifest::Manifest::parse(&seeds["manifest/site"]).is_ok());
+    assert!(formats::signature::SignatureSet::parse(&seeds["manifest/signatures"]).is_ok());
+}
+
+#[test]
+fn no_mutation_makes_a_parser_panic() {
+    for (name, seed) in seeds() {
+        let target = name.split_once('/').unwrap().0;
+        assert!(parsers::run(target, &seed), "{target} has no function");
+        let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ seed.len() as u64);
+        for round in 0..ROUNDS {
+            let input = chance.mutated(&seed);
+            let result = std::panic::catch_unwind(|| parsers::run(target, &input));
+            assert!(result.is_ok(), "{name}, mutation {round}: {}", input.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn every_fuzz_target_has_a_function_and_a_corpus() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut targets: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    targets.sort();
+    let mut seeded: Vec<String> = seeds().keys().map(|name| name.split_once('/').unwrap().0.to_owned()).collect();
+    seeded.dedup();
+    assert_eq!(targets, seeded);
+}
