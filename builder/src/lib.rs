@@ -18,6 +18,7 @@ pub mod opened;
 pub mod nearest;
 pub mod plan;
 pub mod recipe;
+pub mod scaffold;
 pub mod slot_image;
 pub mod source;
 pub mod tool;

@@ -15,10 +15,10 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
     text("product.seed", recipe.seed(), 128)?;
     sequence("product.sequence", product.sequence)?;
     if product.hardware.is_empty() {
-        return Err("product.hardware is empty; name at least one, for example \"x86_64-generic\"".into());
+        return Err("product.hardware is empty; name at least one, for example \"x86-64-generic\"".into());
     }
     for hardware in &product.hardware {
-        name("product.hardware", &hardware.replace('_', "-"))?;
+        name("product.hardware", hardware)?;
     }
     if !(0..=MAX_EPOCH).contains(&product.source_date_epoch) {
         let epoch = product.source_date_epoch;
@@ -155,7 +155,7 @@ mod tests {
         name = "demo"
         version = "1.0.0"
         sequence = 1
-        hardware = ["x86_64-generic"]
+        hardware = ["x86-64-generic"]
         source-date-epoch = 1767225600
         [keys]
         directory = "keys"
@@ -183,7 +183,7 @@ mod tests {
             ("\"demo\"", "\"De mo\"", "product.name = \"De mo\" is not a name"),
             ("\"demo\"", "\"../x\"", "is not a name"),
             ("sequence = 1", "sequence = 0", "product.sequence = 0"),
-            ("[\"x86_64-generic\"]", "[]", "product.hardware is empty"),
+            ("[\"x86-64-generic\"]", "[]", "product.hardware is empty"),
             ("1767225600", "-5", "product.source-date-epoch = -5"),
             ("[keys]", "[disk]\nesp = \"8MiB\"\n[keys]", "disk.esp = \"8 MiB\" is too small; at least 34 MiB"),
             ("[keys]", "[disk]\ndata = \"20000KiB\"\n[keys]", "not a multiple of 1 MiB"),

@@ -1,0 +1,45 @@
+//! `bulkhead build`.
+
+use std::path::PathBuf;
+
+use builder::Result;
+use builder::build::{Options, build};
+use builder::export::Format;
+use builder::recipe::Recipe;
+
+use super::progress::Bar;
+
+/// Build the disk image a recipe describes
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The recipe
+    recipe: PathBuf,
+    /// Folder for the results; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Image formats, separated by commas: raw, qcow2, vmdk, ova, vhd
+    #[arg(long, value_delimiter = ',', default_value = "raw")]
+    format: Vec<Format>,
+    /// Replace results that exist
+    #[arg(long)]
+    force: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        let recipe = Recipe::load(&self.recipe)?;
+        let options = Options { output: self.output, formats: self.format, force: self.force };
+        let mut bar = Bar::new();
+        let built = build(&recipe, &options, &mut bar)?;
+        bar.finish();
+        if self.json {
+            println!("{:#}", built.to_json());
+        } else {
+            print!("{built}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! `bulkhead inspect`.
+
+use std::path::PathBuf;
+
+use builder::Result;
+use builder::inspect::inspect;
+
+/// Print what is inside a disk image, read with our own code only
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A raw disk image
+    image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        let report = inspect(&self.image)?;
+        if self.json {
+            println!("{:#}", report.to_json());
+        } else {
+            print!("{report}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! `bulkhead keys`.
+
+use std::path::PathBuf;
+
+use builder::{Error, Result, keys};
+use clap::Subcommand;
+
+/// Make signing keys
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a new folder with every key a product needs
+    ///
+    /// base.key and site.key sign packages (ed25519), boot.key signs what GRUB
+    /// and the firmware load (RSA-2048), PK and KEK enrol Secure Boot.
+    Generate(Generate),
+}
+
+#[derive(Debug, clap::Args)]
+struct Generate {
+    /// The folder to make; it must not exist
+    directory: PathBuf,
+    /// Mark them as development keys; release images refuse such keys
+    #[arg(long)]
+    development: bool,
+    /// Name in the certificates
+    #[arg(long, default_value = "bulkhead")]
+    product: String,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        let Verb::Generate(arguments) = self.verb;
+        keys::generate(&arguments.directory, arguments.development, now()?, &arguments.product)?;
+        let kind = if arguments.development { "development" } else { "release" };
+        println!("{kind} keys in {}", arguments.directory.display());
+        println!("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public");
+        Ok(())
+    }
+}
+
+/// Seconds since 1970, for the validity of new certificates. The only clock reading of the builder.
+#[expect(clippy::disallowed_methods, reason = "keys are born at a real time; images never read a clock")]
+pub fn now() -> Result<i64> {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|elapsed| i64::try_from(elapsed.as_secs()).ok())
+        .ok_or_else(|| Error::Environment("the clock of this machine is before 1970; set it".to_owned()))
+}

@@ -1,0 +1,29 @@
+//! `bulkhead plan`.
+
+use std::path::PathBuf;
+
+use builder::Result;
+use builder::plan::Plan;
+use builder::recipe::Recipe;
+
+/// Print what a build would do, and stop
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The recipe
+    recipe: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        let plan = Plan::new(&Recipe::load(&self.recipe)?)?;
+        if self.json {
+            println!("{:#}", plan.to_json());
+        } else {
+            print!("{plan}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! `bulkhead verify`.
+
+use std::path::PathBuf;
+
+use builder::verify::{Trust, verify};
+use builder::{Error, Result};
+
+/// Check every digest and signature of a disk image and name the place that is
+/// wrong
+///
+/// A shipped image must match in every byte it records. With --in-use, regions
+/// that a running appliance changes (boot state, partition table, data) are
+/// reported and not judged.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A raw disk image
+    image: PathBuf,
+    /// Folder with base.pub, site.pub and boot.crt (a keys folder will do)
+    #[arg(long, value_name = "DIR")]
+    trust: PathBuf,
+    /// The disk has been running: do not judge what may have changed
+    #[arg(long)]
+    in_use: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        let report = verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?;
+        if self.json {
+            println!("{:#}", report.to_json());
+        } else {
+            print!("{report}");
+        }
+        match report.failures() {
+            0 => Ok(()),
+            1 => Err(Error::Verification(format!("\"{}\": 1 check failed", self.image.display()))),
+            n => Err(Error::Verification(format!("\"{}\": {n} checks failed", self.image.display()))),
+        }
+    }
+}
