@@ -5,6 +5,7 @@
 //! one thread. Directories above an entry are created. What goes in is decided by [`crate::build`].
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::tree::{Content, path};
@@ -119,7 +120,8 @@ impl Archive {
         let mut header = String::from("070701");
         let (major, minor) = entry.device;
         for field in [inode, entry.mode, 0, 0, links, self.mtime, size, 0, 0, major, minor, name_size, 0] {
-            header.push_str(&format!("{field:08X}"));
+            // OK to ignore: writing into a string cannot fail
+            let _ = write!(header, "{field:08X}");
         }
         header.push_str(path);
         header.push('\0');

@@ -105,7 +105,7 @@ impl Archive<'_> {
             }
             EntryType::XGlobalHeader => {
                 let data = self.extension(size, &shown)?;
-                return self.global(&data).map_err(|why| self.member_error(&shown, &why));
+                return check_global(&data).map_err(|why| self.member_error(&shown, &why));
             }
             _ => {}
         }
@@ -120,38 +120,44 @@ impl Archive<'_> {
 
     /// The entry a header describes; moves on behind its data.
     fn node(&mut self, header: &Header, extensions: Extensions, size: u64, slash: bool) -> Result<Node, String> {
-        let number =
-            |name: &str, value: std::io::Result<u64>| value.map_err(|_| format!("its header has a damaged {name}"));
-        let link = |extended: Option<Vec<u8>>| {
-            let raw =
-                extended.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
-            let raw = until_nul(&raw);
-            String::from_utf8(raw.to_vec()).map_err(|_| "the target of the link is not UTF-8".to_owned())
+        let kind = self.kind(header, &extensions, size, slash)?;
+        let damaged = |name: &str| format!("its header has a damaged {name}");
+        let id = |name: &str, extended: Option<u64>, value: std::io::Result<u64>| {
+            let id = extended.map_or(value, Ok).map_err(|_| damaged(name))?;
+            u32::try_from(id).map_err(|_| format!("its {name} {id} does not fit into 32 bits"))
         };
+        let mode = if matches!(kind, Kind::Symlink(_)) { Ok(0o777) } else { header.mode() };
+        let mode = mode.map_err(|_| damaged("mode"))? & 0o7777;
+        let mtime = extensions.mtime.map_or_else(|| header.mtime().map(u64::cast_signed), Ok);
+        Ok(Node {
+            kind,
+            mode: u16::try_from(mode).map_err(|_| damaged("mode"))?,
+            uid: id("owner", extensions.uid, header.uid())?,
+            gid: id("group", extensions.gid, header.gid())?,
+            mtime: mtime.map_err(|_| damaged("time"))?,
+            xattrs: extensions.xattrs,
+        })
+    }
+
+    /// What a member is; only regular files have data.
+    fn kind(&mut self, header: &Header, extensions: &Extensions, size: u64, slash: bool) -> Result<Kind, String> {
         let device = || -> Result<(u32, u32), String> {
             let pair = header.device_major().ok().flatten().zip(header.device_minor().ok().flatten());
             pair.ok_or_else(|| "its header has no device number".to_owned())
         };
-        let kind = match header.entry_type() {
+        Ok(match header.entry_type() {
             EntryType::Regular | EntryType::Continuous if slash => Kind::Directory,
             EntryType::Regular | EntryType::Continuous => {
-                let length = extensions.size.unwrap_or(size);
-                Kind::File(self.data(length).map(|data| Content::Range {
-                    file: data.file,
-                    offset: data.offset,
-                    length: data.length,
-                })?)
+                let data = self.data(extensions.size.unwrap_or(size))?;
+                Kind::File(Content::Range { file: data.file, offset: data.offset, length: data.length })
             }
             EntryType::Directory => Kind::Directory,
-            EntryType::Symlink => Kind::Symlink(link(extensions.linkpath)?),
+            EntryType::Symlink => Kind::Symlink(link_target(header, extensions)?),
             EntryType::Link => {
-                let target = link(extensions.linkpath)?;
+                let target = link_target(header, extensions)?;
                 Kind::HardLink(path::clean(target.as_bytes()).map_err(|why| {
-                    format!(
-                        "it is a hard link to \"{}\": {}",
-                        target.escape_debug(),
-                        why.replace("its name", "that name")
-                    )
+                    let why = why.replace("its name", "that name");
+                    format!("it is a hard link to \"{}\": {why}", target.escape_debug())
                 })?)
             }
             EntryType::Char => device().map(|(major, minor)| Kind::CharDevice(major, minor))?,
@@ -161,22 +167,9 @@ impl Archive<'_> {
                 return Err("it is stored as a sparse file; make the archive without --sparse".to_owned());
             }
             other => {
-                return Err(format!("its type \"{}\" is not supported", char::from(other.as_byte()).escape_debug()));
+                let letter = char::from(other.as_byte());
+                return Err(format!("its type \"{}\" is not supported", letter.escape_debug()));
             }
-        };
-        let mode = header.mode().map_err(|_| "its header has a damaged mode".to_owned())? & 0o7777;
-        let id = |name: &str, extended: Option<u64>, value| {
-            let id = extended.map_or_else(|| number(name, value), Ok)?;
-            u32::try_from(id).map_err(|_| format!("its {name} {id} does not fit into 32 bits"))
-        };
-        let mtime = extensions.mtime.map_or_else(|| number("time", header.mtime()).map(u64::cast_signed), Ok)?;
-        Ok(Node {
-            mode: if matches!(kind, Kind::Symlink(_)) { 0o777 } else { u16::try_from(mode).unwrap_or(0) },
-            uid: id("owner", extensions.uid, header.uid())?,
-            gid: id("group", extensions.gid, header.gid())?,
-            mtime,
-            xattrs: extensions.xattrs,
-            kind,
         })
     }
 
@@ -273,20 +266,28 @@ impl Archive<'_> {
         data.head(usize::try_from(size).unwrap_or(0)).map_err(Error::io("read", self.what))
     }
 
-    /// Accepts global headers that change nothing (git archive writes a comment).
-    fn global(&self, data: &[u8]) -> Result<(), String> {
-        match super::pax::records(data)?.into_iter().find(|(key, _)| *key != "comment") {
-            Some((key, _)) => Err(format!("a global header that sets \"{}\" is not supported", key.escape_debug())),
-            None => Ok(()),
-        }
-    }
-
     fn wrong(&self, why: &str) -> Error {
         Error::Input(format!("{} {why}", self.what))
     }
 
     fn member_error(&self, member: &str, why: &str) -> Error {
         Error::Input(format!("{}, member \"{}\": {why}", self.what, member.escape_debug()))
+    }
+}
+
+/// The target of a link as text.
+fn link_target(header: &Header, extensions: &Extensions) -> Result<String, String> {
+    let short = header.link_name_bytes().map(std::borrow::Cow::into_owned);
+    let raw = extensions.linkpath.clone().or(short).unwrap_or_default();
+    let raw = until_nul(&raw).to_vec();
+    String::from_utf8(raw).map_err(|_| "the target of the link is not UTF-8".to_owned())
+}
+
+/// Accepts global headers that change nothing (git archive writes a comment).
+fn check_global(data: &[u8]) -> Result<(), String> {
+    match super::pax::records(data)?.into_iter().find(|(key, _)| *key != "comment") {
+        Some((key, _)) => Err(format!("a global header that sets \"{}\" is not supported", key.escape_debug())),
+        None => Ok(()),
     }
 }
 

@@ -131,7 +131,7 @@ fn built_in(tree: &Tree, directory: &str) -> Result<BTreeSet<String>> {
     for text in read("modules.builtin.modinfo")?.split(|byte| *byte == 0) {
         let text = String::from_utf8_lossy(text);
         let Some((key, value)) = text.split_once('=') else { continue };
-        if key.ends_with(".alias") && !value.contains(['*', '?', '[']) {
+        if key.strip_suffix(".alias").is_some() && !value.contains(['*', '?', '[']) {
             names.insert(normal(value));
         }
     }

@@ -11,7 +11,8 @@ impl Selection {
     /// `modules.alias` anew. Binary indexes are removed: both kmod and busybox read the texts when those are missing.
     pub fn prune(&self, tree: &mut Tree) -> Result<()> {
         let keep: BTreeSet<&str> = self.modules.iter().map(|module| module.path.as_str()).collect();
-        let stale = |name: &str| name.starts_with("modules.") && (name.ends_with(".bin") || STALE.contains(&name));
+        let stale =
+            |name: &str| name.starts_with("modules.") && (name.strip_suffix(".bin").is_some() || STALE.contains(&name));
         let gone: BTreeSet<String> = tree
             .below(&self.directory)
             .map(|(path, _)| path)
