@@ -21,7 +21,7 @@ pub use check::{check_name, check_title};
 pub use date::Date;
 
 use crate::verity::{Layout, Parameters};
-use crate::{Bytes, Digest, Error, Guid, Result, json};
+use crate::{Bytes, Digest, Error, Guid, Result, footer, json};
 
 /// The format number this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -221,6 +221,22 @@ impl ImageInfo {
     /// Parameters of the hash tree.
     pub const fn parameters(&self) -> Parameters {
         Parameters { data_blocks: self.data_blocks, salt: self.salt, uuid: self.hash_uuid }
+    }
+
+    /// Whether image and footer fit a slot partition of this size; if not, by how much.
+    pub fn check_fits(&self, partition: Bytes) -> Result<()> {
+        let room = footer::offset(partition)?;
+        match self.size.0.checked_sub(room.0) {
+            None | Some(0) => Ok(()),
+            Some(over) => Err(Error::invalid(
+                "slot",
+                format!(
+                    "an image of {} and its footer exceed the partition of {partition} by {}",
+                    self.size,
+                    Bytes(over)
+                ),
+            )),
+        }
     }
 }
 

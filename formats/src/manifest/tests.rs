@@ -176,3 +176,12 @@ fn refuses_to_write_what_it_would_refuse_to_read() {
     manifest.required = vec!["two-trees".into()];
     assert!(manifest.encode().unwrap_err().to_string().contains("two-trees"));
 }
+
+#[test]
+fn says_by_how_much_an_image_exceeds_its_slot() {
+    let image = sample(Kind::Base).image.unwrap();
+    assert_eq!(image.check_fits(Bytes(image.size.0 + 65536)), Ok(()));
+    let message = image.check_fits(Bytes(image.size.0 + 65536 - 4096)).unwrap_err().to_string();
+    assert!(message.contains("an image of 532 KiB") && message.ends_with("by 4 KiB"), "{message}");
+    assert!(image.check_fits(Bytes(512)).is_err());
+}
