@@ -35,7 +35,8 @@ pub fn boot() -> Result<Infallible> {
     machine::arm_watchdogs(build.watchdog_seconds);
 
     let Found { disk, slot, state, mut warnings } = disk::find(&clues(&build)?)?;
-    note_disk(&disk, slot);
+    failure::note(|known| known.slot = Some(slot));
+    disk::note_data_partition(&disk);
     say(&format!("slot {slot} of \"{}\", {}", disk.name, state.describe()));
 
     let base = mount_base(&disk, slot, &build, &trust)?;
@@ -73,13 +74,6 @@ fn clues(build: &Build) -> Result<Clues> {
         argument: identity::slot_argument(&command_line),
         disk_guid: build.disk_guid,
     })
-}
-
-fn note_disk(disk: &Disk, slot: SlotId) {
-    failure::note(|known| {
-        known.slot = Some(slot);
-        known.data_device = disk.partition("data").ok().map(|partition| partition.node);
-    });
 }
 
 /// Verifies and mounts the base; any failure ends the start.

@@ -13,6 +13,7 @@ use formats::{Bytes, SectorSize, SlotId};
 
 use crate::console::say;
 use crate::error::{Doing, Error, Result};
+use crate::failure;
 use crate::identity::{self, Clues};
 use crate::state::{self, State};
 
@@ -63,20 +64,36 @@ pub struct Found {
 
 /// Waits for the disk `clues` point at.
 pub fn find(clues: &Clues) -> Result<Found> {
-    let deadline = Instant::now() + PATIENCE;
+    // Without a clue no disk will ever match.
+    let patience = if clues.is_empty() { Duration::ZERO } else { PATIENCE };
+    let deadline = Instant::now() + patience;
     loop {
         let disks = readable()?;
-        let seen = disks.iter().map(|disk| format!("\"{}\"", disk.name)).collect::<Vec<_>>().join(", ");
-        let matching = disks.into_iter().filter_map(|disk| Some((identity::slot_on(&disk.gpt, clues)?, disk)));
+        let matching = disks.iter().filter_map(|disk| Some((identity::slot_on(&disk.gpt, clues)?, disk.clone())));
         if let Some(found) = choose(matching.collect(), clues) {
             return Ok(found);
         }
         if Instant::now() > deadline {
-            let seen = if seen.is_empty() { "no disk with a partition table".into() } else { seen };
-            return Err(Error::Refused(format!("cannot find {}; seen: {seen}", identity::wanted(clues))));
+            return Err(not_found(&disks, clues));
         }
         sleep(POLL);
     }
+}
+
+/// Says what was looked for and what is there, and lets the failure be kept on the disk of this build if that is among it.
+fn not_found(disks: &[Disk], clues: &Clues) -> Error {
+    if let Some(ours) = disks.iter().find(|disk| disk.gpt.disk_guid() == clues.disk_guid) {
+        note_data_partition(ours);
+    }
+    let seen = disks.iter().map(|disk| format!("\"{}\"", disk.name)).collect::<Vec<_>>().join(", ");
+    let seen = if seen.is_empty() { "no disk with a partition table".into() } else { seen };
+    Error::Refused(format!("cannot find {}; seen: {seen}", identity::wanted(clues)))
+}
+
+/// Tells the failure log where it can go.
+pub fn note_data_partition(disk: &Disk) {
+    let device = disk.partition("data").ok().map(|partition| partition.node);
+    failure::note(|known| known.data_device = device);
 }
 
 /// The most plausible of several disks; see [`identity`] for the argument.

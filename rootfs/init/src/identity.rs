@@ -25,6 +25,13 @@ pub struct Clues {
     pub disk_guid: Guid,
 }
 
+impl Clues {
+    /// True when nothing tells the slot.
+    pub fn is_empty(&self) -> bool {
+        self.loader_partition.is_none() && self.argument.is_none()
+    }
+}
+
 /// The slot named by `slot=` on a kernel command line; the last one counts, as for the kernel's own parameters.
 pub fn slot_argument(command_line: &str) -> Option<SlotId> {
     let value = command_line.split_ascii_whitespace().filter_map(|word| word.strip_prefix("slot=")).next_back()?;
