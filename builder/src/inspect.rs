@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::Path;
 
-use formats::footer::Footer;
-use formats::{Bytes, boot_state, image_record};
+use formats::footer::{self, Footer};
+use formats::{boot_state, image_record};
 use serde_json::{Map, Value, json};
 
 use crate::build::digest;
 use crate::layout::Region;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
 use crate::Result;
-use crate::verify::esp_files;
+use crate::verify::{esp_files, one_line};
 
 /// Everything found, in reading order.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ fn state(image: &OpenedImage) -> Result<Section> {
     for (index, copy) in copies.iter().enumerate() {
         let mark = if newest.as_ref().is_some_and(|(newest, _)| *newest == index) { " (used)" } else { "" };
         let text = match boot_state::BootState::parse(copy) {
-            Ok(state) => state.to_string(),
+            Ok(state) => one_line(&state),
             Err(problem) => problem.to_string(),
         };
         lines.push(format!("state{}{mark}: {text}", index + 1));
@@ -109,6 +109,7 @@ fn slot(image: &OpenedImage, label: &str) -> Result<Section> {
     let region = image.region(label)?;
     let (lines, facts) = match image.footer(&region)? {
         Ok(footer) => describe(&footer, &region),
+        Err(_) if footer::is_erased(&image.footer_area(&region)?) => (vec!["empty".to_owned()], Value::Null),
         Err(problem) => (vec![problem.to_string()], json!({"footer": problem.to_string()})),
     };
     Ok(Section { title: format!("slot {label}"), lines, facts })
@@ -117,8 +118,7 @@ fn slot(image: &OpenedImage, label: &str) -> Result<Section> {
 /// The manifest as it stands in the footer. Signatures are listed, not checked.
 fn describe(footer: &Footer, region: &Region) -> (Vec<String>, Value) {
     let mut lines: Vec<String> = footer.to_string().lines().map(str::to_owned).collect();
-    let used = Bytes(region.size.0);
-    lines.push(format!("partition: {used}; signatures listed, not checked: use bulkhead verify"));
+    lines.push(format!("partition of {}; signatures listed, not checked: use bulkhead verify", region.size));
     let manifest: Value = serde_json::from_slice(&footer.manifest).unwrap_or(Value::Null);
     let signatures: Value = serde_json::from_slice(&footer.signatures).unwrap_or(Value::Null);
     (lines, json!({"manifest": manifest, "signatures": signatures}))

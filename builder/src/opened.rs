@@ -86,10 +86,15 @@ impl OpenedImage {
 
     /// The footer of a slot's partition.
     pub fn footer(&self, slot: &Region) -> Result<formats::Result<Footer>> {
+        Ok(Footer::parse(&self.footer_area(slot)?))
+    }
+
+    /// The last bytes of a slot's partition, where its footer is.
+    pub fn footer_area(&self, slot: &Region) -> Result<Vec<u8>> {
         let size = FOOTER_SIZE as u64;
         let start = slot.end().0.checked_sub(size).filter(|start| *start >= slot.start.0);
         let start = start.ok_or_else(|| Error::input(format!("partition \"{}\" is smaller than a footer", slot.name)))?;
-        Ok(Footer::parse(&self.read(Bytes(start), size)?))
+        self.read(Bytes(start), size)
     }
 
     /// Both copies of the boot state.

@@ -175,7 +175,7 @@ fn boot_state(image: &OpenedImage, in_use: bool, report: &mut Report) -> Result<
     for (index, copy) in image.boot_state()?.iter().enumerate() {
         let name = format!("boot state copy {}", index + 1);
         match BootState::parse(copy) {
-            Ok(state) => report.good(name, state.to_string()),
+            Ok(state) => report.good(name, one_line(&state)),
             Err(problem) => report.differs(name, chain(&problem), in_use),
         }
     }
@@ -216,6 +216,13 @@ fn first_nonzero(image: &OpenedImage, start: u64, end: u64) -> Result<Option<u64
         position += length;
     }
     Ok(None)
+}
+
+/// A boot state in one line.
+pub(crate) fn one_line(state: &BootState) -> String {
+    let lines = state.to_string();
+    let facts: Vec<String> = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    facts.join(", ")
 }
 
 /// An error and its causes in one line.
