@@ -97,7 +97,7 @@ impl fmt::Display for Scaffold {
         let directory = self.directory.display();
         writeln!(f, "{directory}: recipe.toml, overlay (base), site (application), development keys")?;
         writeln!(f, "next:")?;
-        writeln!(f, "  (cd {directory}/debs && apt-get download KERNEL busybox-static)   # KERNEL as named in recipe.toml")?;
+        writeln!(f, "  (cd {directory}/debs && apt-get download busybox-static KERNEL)   # KERNEL: what apt-cache depends linux-image-cloud-amd64 names")?;
         writeln!(f, "  bulkhead plan {directory}/recipe.toml")?;
         writeln!(f, "  bulkhead build {directory}/recipe.toml -o out")
     }

@@ -78,6 +78,15 @@ fn a_missing_package_is_refused_with_the_nearest_and_the_way_to_get_it() {
 }
 
 #[test]
+fn a_pattern_stands_for_the_one_package_that_matches() {
+    let tree = packages(&[("a.deb", busybox())], &["busy*static"]).unwrap();
+    assert!(tree.file("bin/busybox").is_some());
+    assert!(refusal(&[("a.deb", busybox())], &["linux-*"]).contains("matches \"linux-*\""));
+    let two = refusal(&[("a.deb", busybox()), ("b.deb", deb("busybox-extra", "1", "all", &[]))], &["busybox-*"]);
+    assert!(two.contains("matches 2 packages") && two.contains("busybox-extra, busybox-static"), "{two}");
+}
+
+#[test]
 fn packages_for_different_architectures_do_not_mix() {
     let other = deb("other", "1", "arm64", &Tar::default().bytes());
     let text = refusal(&[("a.deb", busybox()), ("b.deb", other)], &["busybox-static", "other"]);

@@ -140,7 +140,7 @@ pub struct Layer {
     pub directory: Option<PathBuf>,
     /// A tar archive: plain, gzip, xz or zstd.
     pub tar: Option<PathBuf>,
-    /// Debian packages by name, unpacked without running their scripts.
+    /// Debian packages by name, unpacked without running their scripts. One `*` in a name stands for the one package that matches.
     pub packages: Option<Vec<String>>,
     /// The folder with the `.deb` files that `packages` names.
     pub from: Option<PathBuf>,

@@ -36,6 +36,7 @@ pub fn load(from: &Path, names: &[String], merged_usr: bool, context: &mut Conte
     }
     let mut architecture: Option<(String, String)> = None;
     for name in names {
+        let name = &resolve(from, name, &known)?;
         let (file, control) = choose(from, name, &known)?;
         if control.architecture != "all" {
             match &architecture {
@@ -88,6 +89,24 @@ fn index(from: &Path) -> Result<BTreeMap<String, Vec<(PathBuf, Control)>>> {
         known.entry(control.package.clone()).or_default().push((file, control));
     }
     Ok(known)
+}
+
+/// The package a name or a pattern with one `*` stands for. Kernel packages carry their ABI number in the name: a pattern keeps the
+/// recipe while the number moves on, and two matches are refused rather than guessed.
+fn resolve(from: &Path, name: &str, known: &BTreeMap<String, Vec<(PathBuf, Control)>>) -> Result<String> {
+    let Some((start, end)) = name.split_once('*') else { return Ok(name.to_owned()) };
+    let fits = |known: &str| known.len() >= start.len() + end.len() && known.starts_with(start) && known.ends_with(end);
+    let matches: Vec<&str> = known.keys().map(String::as_str).filter(|known| fits(known)).collect();
+    match matches.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(Error::Input(format!("no package in \"{}\" matches \"{name}\"; download one there", from.display()))),
+        several => Err(Error::Input(format!(
+            "\"{name}\" matches {} packages in \"{}\": {}; remove all but one, or name it",
+            several.len(),
+            from.display(),
+            several.join(", ")
+        ))),
+    }
 }
 
 /// The one file of the package `name`.
