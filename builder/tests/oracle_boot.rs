@@ -122,7 +122,7 @@ fn gpg_accepts_our_signatures_and_refuses_changed_files() {
     let key_id = hex::encode_upper(keys.openpgp_key.key_id());
     assert!(listed.contains(&hex::encode_upper(keys.openpgp_key.fingerprint())), "{listed}");
     assert!(listed.lines().any(|line| line.starts_with("sig:!:") && line.contains(&key_id)), "{listed}");
-    let data = vec![0x77; 100_000];
+    let data: Vec<u8> = vec![0x77; 100_000];
     let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, &data, CREATED + 5).unwrap();
     let (data_file, signature_file) =
         (path_in(scratch.path(), "file", &data), path_in(scratch.path(), "file.sig", &signature));

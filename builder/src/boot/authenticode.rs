@@ -118,7 +118,7 @@ fn checksum(bytes: &[u8], field: usize) -> u32 {
     sum.wrapping_add(u32::try_from(bytes.len()).unwrap_or(0))
 }
 
-/// SpcIndirectDataContent: "this is a PE image with this digest".
+/// `SpcIndirectDataContent`: "this is a PE image with this digest".
 fn spc_indirect_data(digest: &[u8]) -> Vec<u8> {
     let obsolete: Vec<u8> = "<<<Obsolete>>>".encode_utf16().flat_map(u16::to_be_bytes).collect();
     let link = element(CONTEXT_0, &[&element(0xa2, &[&element(0x80, &[&obsolete])])]);
@@ -140,7 +140,7 @@ fn signed_attributes(content: &[u8]) -> Vec<u8> {
     [kind, element(SEQUENCE, &[MESSAGE_DIGEST, &element(SET, &[&digest])])].concat()
 }
 
-/// The PKCS#7 ContentInfo (RFC 2315) that goes into the certificate table.
+/// The PKCS#7 `ContentInfo` (RFC 2315) that goes into the certificate table.
 fn signed_data(indirect: &[u8], certificate: &[u8], parts: &der::CertificateParts<'_>, signature: &[u8]) -> Vec<u8> {
     let one = element(INTEGER, &[&[1]]);
     let signer = element(
@@ -154,7 +154,7 @@ fn signed_data(indirect: &[u8], certificate: &[u8], parts: &der::CertificatePart
             &element(OCTET_STRING, &[signature]),
         ],
     );
-    let signed = element(
+    let content = element(
         SEQUENCE,
         &[
             &one,
@@ -164,7 +164,7 @@ fn signed_data(indirect: &[u8], certificate: &[u8], parts: &der::CertificatePart
             &element(SET, &[&signer]),
         ],
     );
-    element(SEQUENCE, &[SIGNED_DATA, &element(CONTEXT_0, &[&signed])])
+    element(SEQUENCE, &[SIGNED_DATA, &element(CONTEXT_0, &[&content])])
 }
 
 fn sha256_algorithm() -> Vec<u8> {
@@ -195,14 +195,13 @@ fn check_signature(
     public: &[u8],
     digest: &[u8],
 ) -> std::result::Result<(), &'static str> {
-    let signed =
-        parse_signed_data(content).ok_or("has a signature that is damaged or not Authenticode with SHA-256")?;
-    if signed.image_digest != digest {
+    let found = parse_signed_data(content).ok_or("has a signature that is damaged or not Authenticode with SHA-256")?;
+    if found.image_digest != digest {
         return Err("was changed after it was signed");
     }
-    let signer = signed.signers.iter().find(|signer| signer.issuer == parts.issuer && signer.serial == parts.serial);
+    let signer = found.signers.iter().find(|signer| signer.issuer == parts.issuer && signer.serial == parts.serial);
     let signer = signer.ok_or("is signed, but not with this certificate")?;
-    if signer.message_digest != sha256(signed.content) {
+    if signer.message_digest != sha256(found.content) {
         return Err("has a signature over something else");
     }
     let attributes = element(SET, &[signer.attributes]);
@@ -213,7 +212,7 @@ fn check_signature(
 }
 
 struct SignedData<'a> {
-    /// The content octets of SpcIndirectDataContent.
+    /// The content octets of `SpcIndirectDataContent`.
     content: &'a [u8],
     image_digest: &'a [u8],
     signers: Vec<Signer<'a>>,

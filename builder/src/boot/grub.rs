@@ -203,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn no_message_is_broken_in_two_by_an_80_column_console() {
+        for line in POLICY.lines().filter(|line| line.trim_start().starts_with("echo")) {
+            assert!(line.trim().len() < 80, "{line}");
+        }
+    }
+
+    #[test]
     fn the_archive_is_the_same_every_time() {
         assert_eq!(memdisk().unwrap(), memdisk().unwrap());
         assert_eq!(memdisk().unwrap().len() % 512, 0);

@@ -69,8 +69,8 @@ impl PublicKey {
 
     /// The key id: the last 8 bytes of the fingerprint.
     pub fn key_id(&self) -> [u8; 8] {
-        let [.., a, b, c, d, e, f, g, h] = self.fingerprint();
-        [a, b, c, d, e, f, g, h]
+        // OK to fall back: a fingerprint has 20 bytes
+        self.fingerprint().last_chunk().copied().unwrap_or_default()
     }
 
     /// The body of the public-key packet (RFC 4880, section 5.5.2).

@@ -243,6 +243,9 @@ const MAX_SECTIONS: u16 = 96;
 const MAX_ALIGNMENT: u32 = 64 << 10;
 
 /// A stub of two sections with room for `room` more section headers, for tests.
+///
+/// # Panics
+/// Never.
 #[cfg(test)]
 pub fn sample(room: usize) -> Vec<u8> {
     let mut out = vec![0; 0x600];

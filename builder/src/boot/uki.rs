@@ -151,7 +151,7 @@ mod tests {
         kernel: &[2; 9000],
     };
 
-    /// A sample with SizeOfHeaders and sections moved back, so that there is room for `room` more headers.
+    /// A sample with its headers and sections moved back, so that there is room for `room` more headers.
     fn stub(room: usize) -> Vec<u8> {
         let mut bytes = sample(0);
         let table = 0x40 + 24 + 0xf0;

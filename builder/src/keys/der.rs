@@ -26,7 +26,7 @@ pub struct CertificateParts<'a> {
     pub serial: &'a [u8],
     /// The issuer, as a whole Name element.
     pub issuer: &'a [u8],
-    /// The SubjectPublicKeyInfo, as a whole element.
+    /// The `SubjectPublicKeyInfo`, as a whole element.
     pub public_key: &'a [u8],
 }
 
@@ -62,6 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element of whatever tag; `None` when the bytes are not DER or end early.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hide that None can mean damage")]
     pub fn next(&mut self) -> Option<Element<'a>> {
         let (&[tag, first], mut rest) = self.0.split_first_chunk::<2>()?;
         if tag & 0x1f == 0x1f {
@@ -117,7 +118,7 @@ pub fn certificate_parts(certificate: &[u8]) -> Option<CertificateParts<'_>> {
     Some(CertificateParts { serial, issuer, public_key })
 }
 
-/// The `RSAPublicKey` inside an RSA SubjectPublicKeyInfo; `None` for other algorithms.
+/// The `RSAPublicKey` inside an RSA `SubjectPublicKeyInfo`; `None` for other algorithms.
 pub fn rsa_public_key(public_key_info: &[u8]) -> Option<&[u8]> {
     let mut fields = Reader::new(public_key_info).enter(SEQUENCE)?;
     let algorithm = fields.enter(SEQUENCE)?.take(OBJECT_IDENTIFIER)?;

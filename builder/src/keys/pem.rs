@@ -14,8 +14,7 @@ pub fn encode(label: &str, der: &[u8]) -> String {
         out.push('\n');
         rest = after;
     }
-    out.push_str(&format!("-----END {label}-----\n"));
-    out
+    out + "-----END " + label + "-----\n"
 }
 
 /// The label and content of the only block in `text`; comments before the block are skipped. The error says what is wrong.
@@ -58,7 +57,7 @@ mod tests {
         for (text, problem) in [
             (String::new(), "not a PEM file"),
             (good.replace("END THING", "END OTHER"), "cut off"),
-            (good.replace('b', "*").replace('c', "*"), "not base64"),
+            (good.replace(['b', 'c'], "*"), "not base64"),
             (good.repeat(2), "more than one"),
         ] {
             assert!(decode(&text).unwrap_err().contains(problem), "{text}");
