@@ -19,7 +19,7 @@ use formats::gpt::{Gpt, Partition, types};
 use formats::mbr::bios_boot;
 use formats::{Bytes, Guid, Lba, SectorSize, SlotId, mbr, state_volume};
 
-const TIMEOUT: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_mins(3);
 const COMMAND_LINE: &str = "console=ttyS0 panic=5 gpt oops=panic";
 const DEAD_END: &str = "GRUB: no slot can be started";
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
@@ -174,20 +174,20 @@ impl Machine {
         let first = machine.gpt.partition("bios").unwrap().1.first;
         let empty = [0; 512];
         let boot = bios_boot::patch_boot_img(&shared.images.boot_img, &empty, first).unwrap();
-        machine.put(&mut disk, 0, &mbr::with_protective(&boot, machine.gpt.disk_sectors()));
-        machine.put(&mut disk, 512, &machine.gpt.encode_primary());
+        Self::put(&mut disk, 0, &mbr::with_protective(&boot, machine.gpt.disk_sectors()));
+        Self::put(&mut disk, 512, &machine.gpt.encode_primary());
         let (backup_at, backup) = machine.gpt.encode_backup();
-        machine.put(&mut disk, backup_at.offset(SectorSize::S512).0, &backup);
+        Self::put(&mut disk, backup_at.offset(SectorSize::S512).0, &backup);
         let core = bios_boot::patch_core_img(&shared.images.core, first).unwrap();
-        machine.put(&mut disk, machine.offset("bios"), &core);
+        Self::put(&mut disk, machine.offset("bios"), &core);
         let esp = FatVolume::new(FatKind::Fat32, Bytes::mib(34), "ESP", 1).unwrap();
         let efi = authenticode::sign(&shared.images.efi, &shared.keys.boot, &shared.keys.boot_certificate).unwrap();
         for (at, bytes) in esp.file("EFI/BOOT/BOOTX64.EFI", efi).unwrap().extents().unwrap() {
-            machine.put(&mut disk, machine.offset("esp") + at.0, &bytes);
+            Self::put(&mut disk, machine.offset("esp") + at.0, &bytes);
         }
-        machine.put(&mut disk, machine.offset("state"), state);
+        Self::put(&mut disk, machine.offset("state"), state);
         for (name, slot) in ["base-a", "base-b"].into_iter().zip(slots) {
-            machine.put(&mut disk, machine.offset(name), &slot.image(machine.directory.path()));
+            Self::put(&mut disk, machine.offset(name), &slot.image(machine.directory.path()));
         }
         machine
     }
@@ -200,7 +200,7 @@ impl Machine {
         self.gpt.partition(name).unwrap().1.first.offset(SectorSize::S512).0
     }
 
-    fn put(&self, disk: &mut fs::File, at: u64, bytes: &[u8]) {
+    fn put(disk: &mut fs::File, at: u64, bytes: &[u8]) {
         use std::io::{Seek as _, SeekFrom};
         disk.seek(SeekFrom::Start(at)).unwrap();
         disk.write_all(bytes).unwrap();

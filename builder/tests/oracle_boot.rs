@@ -73,7 +73,7 @@ fn real_uki() -> Vec<u8> {
         os_release: b"ID=demo\nVERSION_ID=1\n",
         command_line: "console=ttyS0 panic=5 gpt oops=panic",
         kernel_release: "6.1.0-demo",
-        initrd: &[0x5a; 123_457],
+        initrd: &vec![0x5a; 123_457],
         kernel: &kernel,
     };
     uki::assemble(&fs::read(STUB).unwrap(), &parts).unwrap()
