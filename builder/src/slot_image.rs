@@ -150,21 +150,11 @@ const BLOCK_BYTES: u64 = verity::BLOCK_SIZE as u64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Content, Kind, Node};
+    use crate::tree::Node;
 
     fn tree(length: usize) -> Tree {
-        let node = |kind| Node {
-            kind,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            mtime: 1_700_000_000,
-            xattrs: std::collections::BTreeMap::new(),
-        };
-        let mut tree = Tree::default();
-        tree.nodes.insert(String::new(), node(Kind::Directory));
-        tree.nodes.insert("etc".into(), node(Kind::Directory));
-        tree.nodes.insert("etc/big".into(), node(Kind::File(Content::Bytes(vec![7; length].into()))));
+        let mut tree = Tree::new(1_700_000_000);
+        tree.insert("etc/big", Node::file(vec![7; length], 0o644, 1_700_000_000));
         tree
     }
 

@@ -1,6 +1,5 @@
 //! Building a slot takes memory for entries and hashes, never for content. Alone in its program, because the peak is the process's.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +14,13 @@ fn twenty_thousand_files_and_300_mb_take_little_memory() {
     let source = directory.path().join("source");
     File::create(&source).unwrap().set_len(300 << 20).unwrap();
     let file = Arc::new(File::open(&source).unwrap());
-    let node = |kind| Node { kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: BTreeMap::new() };
-    let mut tree = Tree::default();
-    tree.nodes.insert(String::new(), node(Kind::Directory));
-    for number in 0..200_u64 {
-        tree.nodes.insert(format!("directory-{number}"), node(Kind::Directory));
-    }
+    let mut tree = Tree::new(0);
     for number in 0..20_000_u64 {
         let content = Content::Range { file: Arc::clone(&file), offset: number * 8192, length: 8192 };
-        tree.nodes.insert(format!("directory-{}/file-{number}", number % 200), node(Kind::File(content)));
+        tree.insert(format!("directory-{}/file-{number}", number % 200), Node::new(Kind::File(content), 0o644, 0));
     }
     let big = Content::HostFile { path: source, length: 300 << 20 };
-    tree.nodes.insert("big".to_owned(), node(Kind::File(big)));
+    tree.insert("big", Node::new(Kind::File(big), 0o644, 0));
 
     let path = directory.path().join("disk");
     let disk = File::create_new(&path).unwrap();

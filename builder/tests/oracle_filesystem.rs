@@ -21,7 +21,7 @@ fn e2fsck_has_no_complaint_about_any_shape_and_debugfs_sees_every_attribute() {
     }
     let bench = Bench::new();
     let (tree, image) = bench.write_shapes();
-    bench.fsck(&image);
+    Bench::fsck(&image);
     let found = bench.debugfs_stat(&image, tree.nodes.keys().filter(|path| !path.contains('\n')));
     for (path, node) in &tree.nodes {
         let Some(found) = found.get(path) else {
@@ -161,7 +161,7 @@ fn veritysetup_accepts_the_slot_image_and_sees_a_changed_bit() {
     }
     let bench = Bench::new();
     let disk = bench.path("disk");
-    let image = bench.write_slot(&bench.shapes(), &disk, 3 << 20);
+    let image = Bench::write_slot(&bench.shapes(), &disk, 3 << 20);
     let slot = bench.path("slot");
     copy_range(&disk, 3 << 20, image.size.0, &slot);
     let (status, text) = verity(&slot, &image);
@@ -173,7 +173,7 @@ fn veritysetup_accepts_the_slot_image_and_sees_a_changed_bit() {
     }
     let filesystem = bench.path("filesystem");
     copy_range(&slot, 0, image.data_blocks * 4096, &filesystem);
-    bench.fsck(&filesystem);
+    Bench::fsck(&filesystem);
     let file = File::options().read(true).write(true).open(&slot).unwrap();
     for at in [5_u64, 4096 * 1000 + 77, (image.hash_start + 3) * 4096 + 9] {
         let mut byte = [0];
@@ -190,12 +190,12 @@ fn the_same_tree_gives_the_same_bytes_and_a_touched_one_others() {
     let bench = Bench::new();
     let tree = bench.shapes();
     let (one, two) = (bench.path("one"), bench.path("two"));
-    let first = bench.write_slot(&tree, &one, 0);
-    assert_eq!(first, bench.write_slot(&bench.shapes(), &two, 0));
+    let first = Bench::write_slot(&tree, &one, 0);
+    assert_eq!(first, Bench::write_slot(&bench.shapes(), &two, 0));
     assert!(fs::read(&one).unwrap() == fs::read(&two).unwrap());
     let mut touched = tree;
     touched.nodes.get_mut("many").unwrap().mtime += 1;
-    assert_ne!(first.root_hash, bench.write_slot(&touched, &two, 0).root_hash);
+    assert_ne!(first.root_hash, Bench::write_slot(&touched, &two, 0).root_hash);
 }
 
 #[test]
@@ -204,23 +204,22 @@ fn sizes_at_the_edges_of_block_groups_are_clean_for_e2fsck() {
         return;
     }
     let bench = Bench::new();
-    let file = File::create_new(bench.path("source")).unwrap();
-    file.set_len(700 << 20).unwrap();
-    let file = Arc::new(File::open(bench.path("source")).unwrap());
+    let source = File::create_new(bench.path("source")).unwrap();
+    source.set_len(700 << 20).unwrap();
+    let source = Arc::new(File::open(bench.path("source")).unwrap());
     for groups in [1_u64, 2, 3, 4] {
         // The content ends shortly before and after the end of a group, whose metadata moves the boundary about.
         for step in 0..6 {
             let length = (groups * 32768 - 1024 - 40 - 30 * groups + 15 * step) * 4096;
-            let mut tree = Tree::default();
-            tree.nodes.insert(String::new(), node(Kind::Directory));
-            let content = Content::Range { file: file.clone(), offset: 0, length };
-            tree.nodes.insert("content".into(), node(Kind::File(content)));
+            let mut tree = Tree::new(0);
+            let content = Content::Range { file: Arc::clone(&source), offset: 0, length };
+            tree.insert("content", node(Kind::File(content)));
             for number in 0..500 {
-                tree.nodes.insert(format!("empty-{number}"), node(Kind::File(Content::Bytes([].into()))));
+                tree.insert(format!("empty-{number}"), file(b""));
             }
             let image = bench.path("image");
-            bench.write(&tree, &Options::derived("seed", "edge", 1_700_000_000), &image);
-            bench.fsck(&image);
+            Bench::write(&tree, &Options::derived("seed", "edge", 1_700_000_000), &image);
+            Bench::fsck(&image);
         }
     }
 }
@@ -237,10 +236,10 @@ fn an_empty_data_file_system_is_clean_and_resize2fs_grows_it() {
         file.set_len(mebibytes << 20).unwrap();
         let sealed = ext4::empty(Bytes::mib(mebibytes), Guid::derive("seed", "data"), "data", 1_700_000_000).unwrap();
         sealed.write(SparseFile::new(&file, &image, 0)).unwrap().finish().unwrap();
-        bench.fsck(&image);
-        file.set_len(mebibytes * 20 << 20).unwrap();
+        Bench::fsck(&image);
+        file.set_len((mebibytes * 20) << 20).unwrap();
         run(Command::new("resize2fs").arg(&image));
-        bench.fsck(&image);
+        Bench::fsck(&image);
     }
 }
 
@@ -260,13 +259,8 @@ impl Bench {
 
     /// A tree with every shape we can think of.
     fn shapes(&self) -> Tree {
-        let mut nodes = BTreeMap::from([(String::new(), node(Kind::Directory))]);
-        let mut add = |path: &str, node: Node| {
-            for (slash, _) in path.match_indices('/') {
-                nodes.entry(path[..slash].to_owned()).or_insert_with(directory);
-            }
-            nodes.insert(path.to_owned(), node);
-        };
+        let mut tree = Tree::new(1_700_000_000);
+        let mut add = |path: &str, node: Node| tree.insert(path, node);
         for number in 0..3000 {
             add(&format!("many/entry-{number}-{}", "x".repeat(number % 90)), file(&pattern(number % 3)));
         }
@@ -292,6 +286,7 @@ impl Bench {
             add(&format!("xattr/{name}"), Node { mode: 0o750, xattrs: attribute, ..node(kind) });
         }
         add("xattr/link", Node { xattrs: xattrs(&[("trusted.on-link", b"1")]), ..node(Kind::Symlink("x".into())) });
+        add("times", directory());
         for (name, mtime) in [
             ("1901", -(1_i64 << 31)),
             ("1969", -1),
@@ -311,7 +306,7 @@ impl Bench {
         add("names/größe 大きさ", file(b""));
         add("names/new\nline", file(b""));
         add("sparse", node(Kind::File(Content::HostFile { path: self.sparse_file(), length: 100 << 20 })));
-        Tree { nodes, ..Tree::default() }
+        tree
     }
 
     /// 100 MB with a few bytes here and there.
@@ -325,7 +320,7 @@ impl Bench {
         path
     }
 
-    fn write(&self, tree: &Tree, options: &Options, image: &Path) {
+    fn write(tree: &Tree, options: &Options, image: &Path) {
         let file = File::options().write(true).create(true).truncate(true).open(image).unwrap();
         let size = filesystem::sizing::minimum(tree, options).unwrap();
         file.set_len(size.0).unwrap();
@@ -335,11 +330,11 @@ impl Bench {
 
     fn write_shapes(&self) -> (Tree, PathBuf) {
         let (tree, image) = (self.shapes(), self.path("shapes.ext4"));
-        self.write(&tree, &Options::derived("seed", "shapes", 1_700_000_000), &image);
+        Self::write(&tree, &Options::derived("seed", "shapes", 1_700_000_000), &image);
         (tree, image)
     }
 
-    fn write_slot(&self, tree: &Tree, path: &Path, offset: u64) -> SlotImage {
+    fn write_slot(tree: &Tree, path: &Path, offset: u64) -> SlotImage {
         let partition_size = Bytes::mib(160);
         let file = File::create(path).unwrap();
         file.set_len(offset + partition_size.0).unwrap();
@@ -349,7 +344,7 @@ impl Bench {
         slot_image::write_slot(tree, &options).unwrap()
     }
 
-    fn fsck(&self, image: &Path) {
+    fn fsck(image: &Path) {
         run(Command::new("e2fsck").arg("-fn").arg(image));
     }
 

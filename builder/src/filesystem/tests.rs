@@ -15,8 +15,7 @@ fn bytes(bytes: &[u8]) -> Kind {
 }
 
 fn tree(entries: impl IntoIterator<Item = (&'static str, Kind)>) -> Tree {
-    let mut tree = Tree::default();
-    tree.nodes.insert(String::new(), node(Kind::Directory));
+    let mut tree = Tree::new(0);
     tree.nodes.extend(entries.into_iter().map(|(path, kind)| (path.to_owned(), node(kind))));
     tree
 }
@@ -61,7 +60,7 @@ fn zero_blocks_are_left_out_and_everything_else_is_written() {
     (&file).take(1 << 20).read_to_end(&mut found).unwrap();
     assert!(found[4096..] == expected[..]);
     let mut sparse = SparseFile::new(&file, "image", 1 << 20);
-    ext4::Sink::data(&mut sparse, 0, &[0; 1 << 16]).unwrap();
+    ext4::Sink::data(&mut sparse, 0, &vec![0; 1 << 16]).unwrap();
     assert_eq!(file.metadata().unwrap().len(), 4096 + (64 << 10), "zeros do not even extend the file");
 }
 
@@ -82,7 +81,10 @@ fn the_minimum_is_exact_and_a_fixed_size_below_it_is_refused_with_directions() {
     assert_eq!(write(&tree, &fixed(minimum), &mut Nowhere).unwrap().size, minimum);
     assert_eq!(write(&tree, &options(), &mut Nowhere).unwrap().size, minimum);
     let text = refusal(&tree, &fixed(Bytes(minimum.0 - 4096)));
-    assert!(text.contains("too much") && text.contains("\"/usr/lib\" 17.0 MiB, \"/usr/share\" 3.0 MiB"), "{text}");
+    assert!(
+        text.contains("too much") && text.contains("\"/usr/lib/modules\" 17.0 MiB, \"/usr/share\" 3.0 MiB"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -92,12 +94,10 @@ fn a_source_that_changed_since_it_was_listed_is_refused() {
     fs::write(&path, [1; 5000]).unwrap();
     let of = |length| tree([("file", Kind::File(Content::HostFile { path: path.clone(), length }))]);
     assert_eq!(write(&of(5000), &options(), &mut Nowhere).unwrap().content, Bytes(5000));
-    assert!(refusal(&of(4999), &options()).contains("a file of 4999 bytes when it was listed, now of 5000"));
-    assert!(refusal(&of(5001), &options()).contains("changed while it was used"));
+    assert!(refusal(&of(4999), &options()).contains("it had 4999 bytes and now has 5000"));
+    assert!(refusal(&of(5001), &options()).contains("changed during the build"));
     fs::remove_file(&path).unwrap();
     assert!(refusal(&of(5000), &options()).contains("cannot read"));
-    std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-    assert!(refusal(&of(5000), &options()).contains("cannot read"), "a link is not followed");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_range_beyond_its_file_is_refused_and_named() {
     file.set_len(10_000).unwrap();
     let of = |offset| tree([("file", Kind::File(Content::Range { file: Arc::clone(&file), offset, length: 6000 }))]);
     write(&of(4000), &options(), &mut Nowhere).unwrap();
-    assert!(refusal(&of(4001), &options()).contains("the source of \"/file\" ends 1 bytes early"));
+    assert!(refusal(&of(4001), &options()).contains("the source of \"/file\" ends before its 6000 bytes do"));
 }
 
 #[test]
