@@ -20,8 +20,10 @@ fn main() {
 
 /// Adds every entry below `folder`, sorted, as a `Starter` expression.
 fn list(root: &Path, folder: &Path, table: &mut String) {
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder).expect("rootfs/minimal is readable").map(|entry| entry.expect("readable").path()).collect();
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("rootfs/minimal is readable")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     entries.sort();
     for path in entries {
         let name = path.strip_prefix(root).expect("below the root").to_str().expect("UTF-8 name").to_owned();
@@ -34,7 +36,9 @@ fn list(root: &Path, folder: &Path, table: &mut String) {
             list(root, &path, table);
         } else {
             let executable = metadata.permissions().mode() & 0o100 != 0;
-            writeln!(table, "    Starter::File({name:?}, include_bytes!({path:?}), {executable}),").expect("writes to memory");
+            let from = path.to_str().expect("UTF-8 path");
+            writeln!(table, "    Starter::File({name:?}, include_bytes!({from:?}), {executable}),")
+                .expect("writes to memory");
         }
     }
 }

@@ -7,10 +7,10 @@ use formats::footer::{self, Footer};
 use formats::{boot_state, image_record};
 use serde_json::{Map, Value, json};
 
+use crate::Result;
 use crate::build::digest;
 use crate::layout::Region;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
-use crate::Result;
 use crate::verify::{esp_files, one_line};
 
 /// Everything found, in reading order.

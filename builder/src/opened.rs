@@ -93,7 +93,8 @@ impl OpenedImage {
     pub fn footer_area(&self, slot: &Region) -> Result<Vec<u8>> {
         let size = FOOTER_SIZE as u64;
         let start = slot.end().0.checked_sub(size).filter(|start| *start >= slot.start.0);
-        let start = start.ok_or_else(|| Error::input(format!("partition \"{}\" is smaller than a footer", slot.name)))?;
+        let start =
+            start.ok_or_else(|| Error::input(format!("partition \"{}\" is smaller than a footer", slot.name)))?;
         self.read(Bytes(start), size)
     }
 

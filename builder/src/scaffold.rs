@@ -59,18 +59,14 @@ pub fn scaffold(directory: &Path, name: Option<&str>, created: i64) -> Result<Sc
 
 /// The recipe of `rootfs/minimal` under another name and time.
 fn recipe_text(name: &str, created: i64) -> String {
-    let mut text = String::new();
-    for line in MINIMAL_RECIPE.lines() {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        match (key, line) {
-            (_, line) if line.contains("bulkhead-demo") => text.push_str(&format!("name = \"{}\"", name.escape_default())),
-            ("title", _) => text.push_str(&format!("title = \"{}\"", name.escape_default())),
-            ("source-date-epoch", _) => text.push_str(&format!("source-date-epoch = {created}")),
-            _ => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    text
+    let quoted = name.escape_default();
+    let lines = MINIMAL_RECIPE.lines().map(|line| match line.split('=').next().unwrap_or_default().trim() {
+        "name" if line.contains("bulkhead-demo") => format!("name = \"{quoted}\"\n"),
+        "title" => format!("title = \"{quoted}\"\n"),
+        "source-date-epoch" => format!("source-date-epoch = {created}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 fn write(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
@@ -97,7 +93,10 @@ impl fmt::Display for Scaffold {
         let directory = self.directory.display();
         writeln!(f, "{directory}: recipe.toml, overlay (base), site (application), development keys")?;
         writeln!(f, "next:")?;
-        writeln!(f, "  (cd {directory}/debs && apt-get download busybox-static KERNEL)   # KERNEL: what apt-cache depends linux-image-cloud-amd64 names")?;
+        writeln!(
+            f,
+            "  (cd {directory}/debs && apt-get download busybox-static KERNEL)   # KERNEL: what apt-cache depends linux-image-cloud-amd64 names"
+        )?;
         writeln!(f, "  bulkhead plan {directory}/recipe.toml")?;
         writeln!(f, "  bulkhead build {directory}/recipe.toml -o out")
     }

@@ -20,7 +20,8 @@ fn extract(image: &Path, label: &str, to: &Path) -> u64 {
     let out = File::create(to).unwrap();
     out.set_len(region.size.0).unwrap();
     for offset in (0..region.size.0).step_by(1 << 20) {
-        let bytes = opened.read(formats::Bytes(region.start.0 + offset), (region.size.0 - offset).min(1 << 20)).unwrap();
+        let bytes =
+            opened.read(formats::Bytes(region.start.0 + offset), (region.size.0 - offset).min(1 << 20)).unwrap();
         if bytes.iter().any(|byte| *byte != 0) {
             out.write_all_at(&bytes, offset).unwrap();
         }
@@ -190,7 +191,9 @@ fn an_image_signed_by_others_does_not_verify() {
     let strangers: PathBuf = demo.scratch.path().join("strangers");
     builder::keys::generate(&strangers, true, 1_767_225_600, "stranger").unwrap();
     let report = verify(&demo.image, &Trust::load(&strangers).unwrap(), false).unwrap().to_string();
-    for expected in ["FAILED  image record", "FAILED  slot base-a signature", "FAILED  slot site-a signature", "FAILED  esp"] {
+    for expected in
+        ["FAILED  image record", "FAILED  slot base-a signature", "FAILED  slot site-a signature", "FAILED  esp"]
+    {
         assert!(report.contains(expected), "{expected}:\n{report}");
     }
 }
@@ -200,7 +203,9 @@ fn inspect_prints_every_region_digest_key_and_slot() {
     let Some(demo) = demo() else { return };
     let report = builder::inspect::inspect(&demo.image).unwrap();
     let text = report.to_string();
-    for expected in ["disk GUID", "base-a", "base-b", "site-a", "state1", "EFI/BOOT/BOOTX64.EFI", "root hash", "image record"] {
+    for expected in
+        ["disk GUID", "base-a", "base-b", "site-a", "state1", "EFI/BOOT/BOOTX64.EFI", "root hash", "image record"]
+    {
         assert!(text.contains(expected), "{expected}:\n{text}");
     }
     let facts = report.to_json();

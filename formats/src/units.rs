@@ -48,6 +48,7 @@ impl Bytes {
             .ok_or_else(|| Error::invalid("size", format!("{self} + {other} is beyond 64 bits")))
     }
 
+    #[must_use = "the offset itself does not change"]
     /// This offset rounded up to a multiple of `unit`; saturates at the top of 64 bits.
     pub const fn round_up(self, unit: Self) -> Self {
         match self.0.checked_next_multiple_of(unit.0) {

@@ -34,7 +34,8 @@ impl Contents {
 
 /// GRUB for both firmwares with our policy and our public key inside.
 pub fn grub_images(recipe: &Recipe, keys: &Keys, scratch: &Path) -> Result<GrubImages> {
-    let modules = recipe.host.grub_modules.as_deref().map_or_else(|| PathBuf::from(GRUB_MODULES), |path| recipe.resolve(path));
+    let modules =
+        recipe.host.grub_modules.as_deref().map_or_else(|| PathBuf::from(GRUB_MODULES), |path| recipe.resolve(path));
     let mut images = grub::images(&modules, &keys.openpgp, scratch)?;
     images.efi = authenticode::sign(&images.efi, &keys.boot, &keys.boot_certificate)?;
     Ok(images)
@@ -132,13 +133,7 @@ fn program(recipe: &Recipe, given: Option<&Path>, name: &str, key: &str) -> Resu
     Ok(bytes)
 }
 
-fn make_initramfs(
-    plan: &Plan,
-    init: Vec<u8>,
-    trust: Vec<u8>,
-    config: Vec<u8>,
-    modules: &Selection,
-) -> Result<Vec<u8>> {
+fn make_initramfs(plan: &Plan, init: Vec<u8>, trust: Vec<u8>, config: Vec<u8>, modules: &Selection) -> Result<Vec<u8>> {
     // The recipe's checks keep the time within 32 bits.
     let mut archive = Archive::new(u32::try_from(plan.created).unwrap_or(0));
     for directory in ["dev", "proc", "sys", "run", "new"] {
@@ -162,7 +157,8 @@ fn add_boot_files(
     kernel: Vec<u8>,
     initrd: Vec<u8>,
 ) -> Result<()> {
-    let stub_path = recipe.host.efi_stub.as_deref().map_or_else(|| PathBuf::from(EFI_STUB), |path| recipe.resolve(path));
+    let stub_path =
+        recipe.host.efi_stub.as_deref().map_or_else(|| PathBuf::from(EFI_STUB), |path| recipe.resolve(path));
     let stub = std::fs::read(&stub_path).map_err(|cause| match cause.kind() {
         std::io::ErrorKind::NotFound => Error::input(format!(
             "the EFI stub \"{}\" does not exist; run: apt-get install systemd-boot-efi, or set host.efi-stub",
@@ -202,7 +198,9 @@ fn add_boot_files(
 fn ensure_directory(tree: &mut Tree, path: &str, mtime: i64) -> Result<()> {
     match tree.lookup(path).map(|(_, node)| matches!(node.kind, Kind::Directory)) {
         Some(true) => Ok(()),
-        Some(false) => Err(Error::input(format!("\"/{path}\" in the base is not a directory, but the appliance needs one"))),
+        Some(false) => {
+            Err(Error::input(format!("\"/{path}\" in the base is not a directory, but the appliance needs one")))
+        }
         None => {
             tree.insert(path, Node::directory(mtime));
             Ok(())

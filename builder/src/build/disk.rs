@@ -25,7 +25,8 @@ pub struct Image {
 impl Image {
     /// Makes a new sparse file of the planned size.
     pub fn create(path: &Path, plan: &Plan) -> Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(Error::io("create", path))?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(Error::io("create", path))?;
         file.set_len(plan.layout.size.0).map_err(Error::io("size", path))?;
         Ok(Self { file, path: path.to_owned() })
     }
@@ -108,8 +109,8 @@ pub fn write_fixed_regions(image: &mut Image, plan: &Plan, grub: &GrubImages, ke
 
 /// An empty file system; the appliance grows it at first boot.
 fn write_data(image: &Image, plan: &Plan, data: &Region) -> Result<()> {
-    let sealed = ext4::empty(data.size, plan.data_uuid, "data", plan.created)
-        .map_err(Error::format("the data file system"))?;
+    let sealed =
+        ext4::empty(data.size, plan.data_uuid, "data", plan.created).map_err(Error::format("the data file system"))?;
     let writer = sealed.write(image.sparse(data.start.0)).map_err(Error::io("write", &image.path))?;
     writer.finish().map_err(Error::io("write", &image.path))
 }
@@ -119,11 +120,15 @@ fn write_bios_boot(image: &Image, plan: &Plan, grub: &GrubImages, bios: &Region)
     let sector = SectorSize::S512;
     let first = Lba(bios.start.0 / sector.bytes());
     let protective = mbr::protective(plan.layout.size.0 / sector.bytes());
-    let boot = mbr::bios_boot::patch_boot_img(&grub.boot_img, &protective, first).map_err(Error::format("GRUB's boot.img"))?;
+    let boot =
+        mbr::bios_boot::patch_boot_img(&grub.boot_img, &protective, first).map_err(Error::format("GRUB's boot.img"))?;
     let core = mbr::bios_boot::patch_core_img(&grub.core, first).map_err(Error::format("GRUB's core.img"))?;
     let room = bios.size.0 - RECORD_SIZE as u64;
     if core.len() as u64 > room {
-        return Err(Error::input(format!("GRUB's core.img has {} bytes, its partition has room for {room}", core.len())));
+        return Err(Error::input(format!(
+            "GRUB's core.img has {} bytes, its partition has room for {room}",
+            core.len()
+        )));
     }
     image.write(0, &boot)?;
     image.write(bios.start.0, &core)
@@ -148,8 +153,7 @@ fn write_record(image: &Image, plan: &Plan, keys: &Keys, bios: &Region) -> Resul
             mutable: MUTABLE.contains(&region.name.as_str()),
         });
     }
-    let record =
-        ImageRecord { format: 1, product: plan.product.clone(), version: plan.base.version.clone(), regions };
+    let record = ImageRecord { format: 1, product: plan.product.clone(), version: plan.base.version.clone(), regions };
     let area = image_record::encode(&record, &keys.base).map_err(Error::format("the image record"))?;
     image.write(bios.end().0 - RECORD_SIZE as u64, &area)
 }

@@ -10,7 +10,7 @@ mod result;
 mod slots;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use disk::digest;
 pub use result::{Built, BuiltSlot};
@@ -66,15 +66,36 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     disk::write_fixed_regions(&mut image, &plan, &grub, &keys)?;
     image.sync()?;
 
-    let existing = if options.force { Existing::Replace } else { Existing::Refuse };
     let mut built = Built { slots, images: Vec::new() };
-    for (format, path) in targets {
+    for (format, path) in &targets {
         progress.stage(&format!("writing {}", path.display()));
-        export::write(format, &raw, &path, &description(recipe, &plan), existing)?;
+        match format {
+            // Made by rename below: it is the file the others are made from.
+            Format::Raw => continue,
+            _ => export::write(*format, &raw, path, &description(recipe, &plan), existing(options))?,
+        }
+        built.add_image(path)?;
+    }
+    if let Some((_, path)) = targets.iter().find(|(format, _)| *format == Format::Raw) {
+        publish(&raw, path, options)?;
         built.add_image(path)?;
     }
     built.images.sort();
     Ok(built)
+}
+
+/// Gives the finished, synced disk its final name. The scratch folder is on the same file system, so nothing is copied and the name
+/// never shows half a disk.
+fn publish(raw: &Path, path: &Path, options: &Options) -> Result<()> {
+    if options.force {
+        return fs::rename(raw, path).map_err(Error::io("create", path));
+    }
+    // Unlike a rename, a link never replaces what somebody else put there meanwhile.
+    fs::hard_link(raw, path).map_err(Error::io("create", path))
+}
+
+fn existing(options: &Options) -> Existing {
+    if options.force { Existing::Replace } else { Existing::Refuse }
 }
 
 /// The path of each result; refuses to replace one unless told to, before any work is done.

@@ -1,7 +1,7 @@
 //! What a build made, for people and for machines.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use formats::manifest::Kind;
 use formats::{Bytes, Digest};
@@ -41,9 +41,9 @@ pub struct BuiltSlot {
 
 impl Built {
     /// Notes a finished image file.
-    pub(super) fn add_image(&mut self, path: PathBuf) -> Result<()> {
-        let size = std::fs::metadata(&path).map_err(Error::io("read", &path))?.len();
-        self.images.push((path, Bytes(size)));
+    pub(super) fn add_image(&mut self, path: &Path) -> Result<()> {
+        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+        self.images.push((path.to_owned(), Bytes(size)));
         Ok(())
     }
 

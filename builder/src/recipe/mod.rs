@@ -58,7 +58,7 @@ pub struct Product {
     pub hardware: Vec<String>,
     /// Seed of every GUID and salt. Default: the name. Two products must not share a seed.
     pub seed: Option<String>,
-    /// Timestamp of everything in the image, in seconds since 1970 (SOURCE_DATE_EPOCH). Never the clock of the build host.
+    /// Timestamp of everything in the image, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Never the clock of the build host.
     pub source_date_epoch: i64,
 }
 
@@ -221,12 +221,7 @@ impl Recipe {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self {
-            esp: Bytes::mib(40),
-            base_slot: Bytes::mib(512),
-            site_slot: Bytes::mib(64),
-            data: Bytes::mib(32),
-        }
+        Self { esp: Bytes::mib(40), base_slot: Bytes::mib(512), site_slot: Bytes::mib(64), data: Bytes::mib(32) }
     }
 }
 

@@ -70,7 +70,9 @@ fn kernel(recipe: &Recipe) -> Result<(), String> {
     for word in kernel.command_line.split_ascii_whitespace() {
         let key = word.split('=').next().unwrap_or(word);
         if RESERVED_WORDS.contains(&key) {
-            return Err(format!("kernel.command-line has \"{word}\"; \"{key}\" is set by the boot chain itself, remove it"));
+            return Err(format!(
+                "kernel.command-line has \"{word}\"; \"{key}\" is set by the boot chain itself, remove it"
+            ));
         }
     }
     if !(10..=600).contains(&kernel.watchdog_seconds) {

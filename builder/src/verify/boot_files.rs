@@ -26,7 +26,8 @@ pub(super) fn esp(image: &OpenedImage, trust: &Trust, report: &mut Report) -> Re
     };
     for (path, content) in &files {
         if path == LOADER {
-            report.add(format!("esp {path}"), authenticode::verify(content, trust.certificate()).map(|()| SIGNED.into()));
+            report
+                .add(format!("esp {path}"), authenticode::verify(content, trust.certificate()).map(|()| SIGNED.into()));
         } else {
             report.fail(format!("esp {path}"), "does not belong there: the ESP holds the boot loader only");
         }
@@ -52,7 +53,11 @@ pub(super) fn base(
     trust: &Trust,
     report: &mut Report,
 ) -> Result<()> {
-    let reader = Slot { file: image.file.try_clone().map_err(Error::io("read", &image.path))?, start: region.start.0, size: info.data_blocks * BLOCK_SIZE as u64 };
+    let reader = Slot {
+        file: image.file.try_clone().map_err(Error::io("read", &image.path))?,
+        start: region.start.0,
+        size: info.data_blocks * BLOCK_SIZE as u64,
+    };
     let name = format!("slot {}", region.name);
     let fs = match Ext4::load(Box::new(reader)) {
         Ok(fs) => fs,
@@ -68,7 +73,8 @@ pub(super) fn base(
             (Ok(bytes), Ok(signature)) => {
                 report.add(check.clone(), openpgp::verify(trust.openpgp(), &bytes, &signature).map(|()| SIGNED.into()));
                 if file == "uki.efi" {
-                    let result = authenticode::verify(&bytes, trust.certificate()).map(|()| "Secure Boot signature".into());
+                    let result =
+                        authenticode::verify(&bytes, trust.certificate()).map(|()| "Secure Boot signature".into());
                     report.add(check, result);
                 }
             }

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::FileExt;
 
+use formats::SlotId;
 use formats::footer::FOOTER_SIZE;
 use formats::manifest::{ImageInfo, Manifest};
-use formats::SlotId;
 use formats::trust::{Role, TrustStore};
 use formats::verity::{Block, Checker};
 
@@ -49,22 +49,14 @@ pub(super) fn check(
     };
     let manifest = verified.manifest();
     report.good(format!("{name} signature"), format!("{} {} {}", manifest.kind, manifest.name, manifest.version));
-    match &manifest.image {
-        Some(info) => blocks(image, &region, info, trust, report),
-        None => {
-            report.fail(name, "its manifest describes no image");
-            Ok(())
-        }
+    if let Some(info) = &manifest.image {
+        return blocks(image, &region, info, trust, report);
     }
+    report.fail(name, "its manifest describes no image");
+    Ok(())
 }
 
-fn blocks(
-    image: &OpenedImage,
-    region: &Region,
-    info: &ImageInfo,
-    trust: &Trust,
-    report: &mut Report,
-) -> Result<()> {
+fn blocks(image: &OpenedImage, region: &Region, info: &ImageInfo, trust: &Trust, report: &mut Report) -> Result<()> {
     let name = format!("slot {}", region.name);
     let used = info.size.0;
     if used > region.size.0 - FOOTER_SIZE as u64 {

@@ -19,7 +19,8 @@ pub struct Demo {
 
 /// The demo, or `None` with a loud line; in CI its absence is a failure.
 pub fn demo() -> Option<Demo> {
-    let (Some(image), Some(keys)) = (std::env::var_os("BULKHEAD_TEST_IMAGE"), std::env::var_os("BULKHEAD_TEST_KEYS")) else {
+    let (Some(image), Some(keys)) = (std::env::var_os("BULKHEAD_TEST_IMAGE"), std::env::var_os("BULKHEAD_TEST_KEYS"))
+    else {
         assert!(std::env::var_os("CI").is_none(), "CI must set BULKHEAD_TEST_IMAGE and BULKHEAD_TEST_KEYS");
         println!("SKIPPED: needs the demo image; run scripts/test");
         return None;
