@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use formats::boot_state::{BLOCK_SIZE, BootState, newest};
 use formats::gpt::Gpt;
+use formats::state_volume::COPY_OFFSETS;
 use formats::{Bytes, SectorSize, SlotId, footer};
 
 use crate::{Error, Result};
@@ -146,7 +147,7 @@ impl RawImage {
     /// The newest whole boot state, if there is one.
     pub fn boot_state(&self) -> Result<Option<BootState>> {
         let partition = self.partition(STATE)?;
-        let blocks = STATE_COPIES.map(|copy| self.read(partition.offset + copy, BLOCK_SIZE));
+        let blocks = COPY_OFFSETS.map(|copy| self.read(partition.offset + copy, BLOCK_SIZE));
         let [first, second] = blocks;
         let (first, second) = (first?, second?);
         Ok(newest([&first, &second]).map(|(_, state)| state))
@@ -156,7 +157,7 @@ impl RawImage {
     pub fn set_boot_state(&mut self, state: &BootState) -> Result<()> {
         let older = BootState { sequence: state.sequence.saturating_sub(1), ..*state };
         let partition = self.partition(STATE)?;
-        for (copy, state) in STATE_COPIES.into_iter().zip([state, &older]) {
+        for (copy, state) in COPY_OFFSETS.into_iter().zip([state, &older]) {
             let block = state.encode().map_err(Error::format("boot state"))?;
             self.write(partition.offset + copy, &block)?;
         }
@@ -166,7 +167,7 @@ impl RawImage {
     /// Overwrites both copies of the boot state with bytes that are none.
     pub fn destroy_boot_state(&mut self) -> Result<()> {
         let partition = self.partition(STATE)?;
-        STATE_COPIES.into_iter().try_for_each(|copy| self.write(partition.offset + copy, &[0xa5; BLOCK_SIZE]))
+        COPY_OFFSETS.into_iter().try_for_each(|copy| self.write(partition.offset + copy, &[0xa5; BLOCK_SIZE]))
     }
 }
 
@@ -185,8 +186,6 @@ pub fn base_label(slot: SlotId) -> String {
 }
 
 const STATE: &str = "state";
-/// Where the two copies are in the state partition.
-const STATE_COPIES: [u64; 2] = [4096, 8192];
 /// Sectors of a protective MBR or spare one, a header and 128 entries.
 const TABLE_SECTORS: u64 = 34;
 const CHUNK: u64 = 1 << 20;

@@ -163,7 +163,7 @@ fn a_slot_whose_footer_signature_is_invalid_never_boots() {
 
 #[test]
 fn a_slot_without_a_footer_never_boots() {
-    scenario("erased-footer", |appliance| refuses_footer(&appliance.two_slots(1)?, "footer", |_| footer::erased()));
+    scenario("erased-footer", |appliance| refuses_footer(&appliance.two_slots(1)?, "is empty", |_| footer::erased()));
 }
 
 #[test]
