@@ -21,9 +21,9 @@ build_programs() {
   done
 }
 
-# fetch_debs: Debian's kernel and busybox into rootfs/minimal/debs, once.
+# fetch_debs FOLDER: Debian's kernel and busybox into FOLDER, once.
 fetch_debs() {
-  local folder=rootfs/minimal/debs kernel
+  local folder=$1 kernel
   mkdir -p "$folder"
   if compgen -G "$folder/linux-image-*.deb" >/dev/null && compgen -G "$folder/busybox-static_*.deb" >/dev/null; then
     return

@@ -93,10 +93,7 @@ impl fmt::Display for Scaffold {
         let directory = self.directory.display();
         writeln!(f, "{directory}: recipe.toml, overlay (base), site (application), development keys")?;
         writeln!(f, "next:")?;
-        writeln!(
-            f,
-            "  (cd {directory}/debs && apt-get download busybox-static KERNEL)   # KERNEL: what apt-cache depends linux-image-cloud-amd64 names"
-        )?;
+        writeln!(f, "  scripts/fetch-debs {directory}/debs     # or put there the .deb files recipe.toml names")?;
         writeln!(f, "  bulkhead plan {directory}/recipe.toml")?;
         writeln!(f, "  bulkhead build {directory}/recipe.toml -o out")
     }
