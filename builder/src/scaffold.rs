@@ -123,7 +123,7 @@ mod tests {
         let recipe = Recipe::load(&folder.join("recipe.toml")).unwrap();
         assert_eq!(recipe.product.name, "gateway");
         assert!(crate::plan::Plan::new(&recipe).unwrap().to_string().contains("gateway-1.0.0.img"));
-        assert!(fs::symlink_metadata(folder.join("overlay/sbin/init")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(folder.join("overlay/usr/sbin/init")).unwrap().is_symlink());
         assert!(keys::Keys::load(&folder.join("keys")).unwrap().development);
     }
 
