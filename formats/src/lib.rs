@@ -25,6 +25,8 @@ mod json;
 mod le;
 pub mod manifest;
 pub mod mbr;
+#[cfg(feature = "package")]
+pub mod package;
 pub mod signature;
 pub mod slot;
 pub mod state_volume;

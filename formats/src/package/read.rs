@@ -1,0 +1,348 @@
+//! Reading a package in one pass, from anybody.
+//!
+//! Known attacks and our defence, each with a test of the same number in `hostile_tests.rs`:
+//!
+//! 1. An unsigned or wrongly signed manifest: it is verified before anything behind it is read, and before it is parsed.
+//! 2. Names: members are known by exact names; paths, upper case and the unknown are refused.
+//! 3. Order, duplicates, missing members: there is one order; every member comes once.
+//! 4. Sizes: each member has a named limit, and from the third on exactly the signed length; none is allocated for beforehand.
+//! 5. Huge lengths in headers or in the manifest: refused before a byte of them is read.
+//! 6. Trailing data behind the last member, in paddings, behind the archive: refused.
+//! 7. Pax and GNU headers, links, devices, directories: only plain files; a header is canonical in every bit.
+//! 8. A wrong checksum in a header: refused.
+//! 9. A truncated archive: refused wherever it is cut, and never taken for its end.
+//! 10. A swapped or changed member: its digest is checked before it is handed out.
+//! 11. Text that steers a console: notes and licence terms are UTF-8 without control characters.
+//! 12. Chunk records that overlap, leave gaps, go backwards, or do not cover image and member: the index is refused whole.
+//! 13. A bomb, a frame that makes more or less than its record: decompressed into a buffer of the recorded length.
+//! 14. Frames nobody signed: a frame's digest is checked before the decompressor sees it.
+//! 15. Two frames, skippable frames or rubbish inside one record: a record is exactly one frame.
+//! 16. A member that does not match its signed digest although each chunk does: refused at the end.
+//!
+//! Chunks are handed out before the end is seen: a writer makes a slot valid only after [`Image::next_chunk`] returned `None`. When
+//! the length of the file is known, [`Package::check_length`] finds cut and extended files before anything is written.
+
+use std::io::{self, Read};
+
+use sha2::{Digest as _, Sha256};
+
+use super::chunks::ChunkIndex;
+use super::image::Decoder;
+use super::{CHUNKS, EULA, IMAGE, MANIFEST, NOTES, Result, SBOM, SIGNATURES, WHAT, check_members, limit, ustar};
+use crate::manifest::{Manifest, Member};
+use crate::signature::{self, SignatureSet, VerifiedManifest};
+use crate::trust::{Role, TrustStore};
+use crate::{Bytes, Digest, Error};
+
+/// A package whose manifest is verified and of which nothing else has been read.
+#[derive(Debug)]
+pub struct Package<R> {
+    input: Members<R>,
+    verified: VerifiedManifest,
+    manifest: Vec<u8>,
+    signatures: Vec<u8>,
+    names: Vec<&'static str>,
+}
+
+/// A package whose small members are read and checked.
+#[derive(Debug)]
+pub struct Details<R> {
+    package: Package<R>,
+    notes: String,
+    eula: Option<String>,
+    sbom: Option<Vec<u8>>,
+    index: ChunkIndex,
+}
+
+/// The slot image of a package, chunk by chunk.
+#[derive(Debug)]
+pub struct Image<R> {
+    input: Members<R>,
+    index: ChunkIndex,
+    next: usize,
+    expected: Option<Member>,
+    hasher: Sha256,
+    frame: Vec<u8>,
+    decoder: Decoder,
+    done: bool,
+}
+
+/// A verified piece of the slot image.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Data<'a> {
+    /// Where it belongs in the slot, from its first byte.
+    pub offset: Bytes,
+    /// What belongs there, at most [`MAX_CHUNK`](super::MAX_CHUNK) bytes.
+    pub bytes: &'a [u8],
+}
+
+impl<R: Read> Package<R> {
+    /// Reads manifest and signatures and verifies them for one of `roles`. Nothing behind them is read.
+    pub fn open(input: R, trust: &TrustStore, roles: &[Role]) -> Result<Self> {
+        let mut input = Members { input };
+        let manifest = input.read_small(MANIFEST, None)?;
+        let signatures = input.read_small(SIGNATURES, None)?;
+        let verified = verify(&manifest, &signatures, trust, roles)?;
+        let names = check_members(verified.manifest())?;
+        Ok(Self { input, verified, manifest, signatures, names })
+    }
+
+    /// The manifest and who signed it.
+    pub const fn verified(&self) -> &VerifiedManifest {
+        &self.verified
+    }
+
+    /// The manifest.
+    pub const fn manifest(&self) -> &Manifest {
+        self.verified.manifest()
+    }
+
+    /// The exact bytes of the manifest, for the slot's footer.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest
+    }
+
+    /// The exact bytes of the signature set, for the slot's footer.
+    pub fn signature_bytes(&self) -> &[u8] {
+        &self.signatures
+    }
+
+    /// The length the whole archive must have.
+    pub fn archive_size(&self) -> Bytes {
+        super::archive_size(super::length(&self.manifest), super::length(&self.signatures), self.manifest())
+    }
+
+    /// Compares the length of the file with what the manifest implies, before more of it is read.
+    pub fn check_length(&self, actual: Bytes) -> crate::Result<()> {
+        let expected = self.archive_size();
+        if actual == expected {
+            return Ok(());
+        }
+        let fault = if actual < expected { "it is cut off" } else { "something follows it" };
+        Err(Error::corrupt(WHAT, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
+    }
+
+    /// Reads every member in front of the image and checks it against the manifest.
+    pub fn details(mut self) -> Result<Details<R>> {
+        let notes = self.text(NOTES)?.unwrap_or_default();
+        let eula = self.text(EULA)?;
+        let sbom = self.small(SBOM)?;
+        let index = match self.small(CHUNKS)? {
+            Some(bytes) => ChunkIndex::parse(&bytes)?,
+            None => ChunkIndex::default(),
+        };
+        if let (Some(image), Some(frames)) = (&self.manifest().image, self.manifest().members.get(IMAGE)) {
+            index.check_covers(image.size, *frames)?;
+        }
+        Ok(Details { package: self, notes, eula, sbom, index })
+    }
+
+    /// The next member, when the manifest lists it.
+    fn small(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.manifest().members.get(name).copied() {
+            Some(member) if self.names.contains(&name) => self.input.read_small(name, Some(member)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>> {
+        let Some(bytes) = self.small(name)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| Error::corrupt(WHAT, format!("\"{name}\" is not UTF-8")))?;
+        match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            Some(c) => {
+                let problem = format!("\"{name}\" contains the control character {}", c.escape_unicode());
+                Err(Error::corrupt(WHAT, problem).into())
+            }
+            None => Ok(Some(text)),
+        }
+    }
+}
+
+impl<R> Details<R> {
+    /// The package: manifest, signers, exact bytes.
+    pub const fn package(&self) -> &Package<R> {
+        &self.package
+    }
+
+    /// Release notes. Markdown without control characters, but otherwise whatever its author wrote.
+    pub fn notes(&self) -> &str {
+        &self.notes
+    }
+
+    /// Licence terms.
+    pub fn eula(&self) -> Option<&str> {
+        self.eula.as_deref()
+    }
+
+    /// The bill of materials; a licence package has none.
+    pub fn sbom(&self) -> Option<&[u8]> {
+        self.sbom.as_deref()
+    }
+
+    /// The chunks of the image, covering it exactly; empty for a licence package.
+    pub const fn index(&self) -> &ChunkIndex {
+        &self.index
+    }
+}
+
+impl<R: Read> Details<R> {
+    /// Goes on to the image. A licence package has none: its first chunk is `None` once the end of the archive is seen.
+    pub fn image(mut self) -> Result<Image<R>> {
+        let expected = self.package.manifest().members.get(IMAGE).copied();
+        if let Some(member) = expected {
+            self.package.input.header(IMAGE, Some(member.size))?;
+        }
+        let decoder = Decoder::new().map_err(super::Error::Io)?;
+        Ok(Image {
+            input: self.package.input,
+            index: self.index,
+            next: 0,
+            expected,
+            hasher: Sha256::new(),
+            frame: Vec::new(),
+            decoder,
+            done: false,
+        })
+    }
+}
+
+impl<R: Read> Image<R> {
+    /// The next piece of the image, ascending and without gaps. `None`: all of it was handed out and the archive ended as it must;
+    /// only then the package as a whole is verified.
+    pub fn next_chunk(&mut self) -> Result<Option<Data<'_>>> {
+        let Some(chunk) = self.index.chunks().get(self.next).copied() else {
+            if !self.done {
+                self.end()?;
+                self.done = true;
+            }
+            return Ok(None);
+        };
+        let length = usize::try_from(chunk.frame_length).unwrap_or(usize::MAX); // OK: bounded by the index
+        self.frame.resize(length, 0);
+        self.input.fill(&mut self.frame)?;
+        self.hasher.update(&self.frame);
+        self.next = self.next.saturating_add(1);
+        let bytes = self.decoder.decode(&chunk, &self.frame)?;
+        Ok(Some(Data { offset: chunk.offset, bytes }))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Some(member) = self.expected {
+            let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
+            check_digest(IMAGE, digest, member)?;
+            self.input.padding(member.size)?;
+        }
+        self.input.end()
+    }
+}
+
+/// Tries the roles of the keys that signed first, so that the refusal told is the one that matters.
+fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, roles: &[Role]) -> crate::Result<VerifiedManifest> {
+    let set = SignatureSet::parse(signatures)?;
+    let signed =
+        |role: &Role| set.signatures().iter().any(|one| trust.key(&one.key_id).is_some_and(|key| key.role == *role));
+    let (first, rest): (Vec<Role>, Vec<Role>) = roles.iter().copied().partition(signed);
+    let mut refusal = None;
+    for role in first.into_iter().chain(rest) {
+        match signature::verify(manifest, signatures, trust, role) {
+            Ok(verified) => return Ok(verified),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Error::untrusted("manifest", "no kind of package is accepted here")))
+}
+
+/// The archive as a row of members.
+#[derive(Debug)]
+struct Members<R> {
+    input: R,
+}
+
+impl<R: Read> Members<R> {
+    /// A member that fits memory; with `expected`, exactly the one the manifest lists.
+    fn read_small(&mut self, name: &str, expected: Option<Member>) -> Result<Vec<u8>> {
+        let size = self.header(name, expected.map(|member| member.size))?;
+        // Grows with what arrives: a length in a header costs its sender as much as us.
+        let mut bytes = Vec::new();
+        self.input.by_ref().take(size.0).read_to_end(&mut bytes).map_err(super::Error::Io)?;
+        if super::length(&bytes) != size {
+            return Err(cut_off().into());
+        }
+        if let Some(member) = expected {
+            check_digest(name, Digest::of(&bytes), member)?;
+        }
+        self.padding(size)?;
+        Ok(bytes)
+    }
+
+    /// The header of the member that must come now; its length.
+    fn header(&mut self, name: &str, expected: Option<Bytes>) -> Result<Bytes> {
+        let mut block = [0; 512];
+        self.fill(&mut block)?;
+        let (found, size) = ustar::parse(&block)?;
+        if found != name {
+            let found = crate::json::shown(&found);
+            return Err(Error::corrupt(WHAT, format!("\"{found}\" where \"{name}\" must be")).into());
+        }
+        match expected {
+            Some(expected) if expected != size => {
+                let problem = format!("\"{name}\" has {} bytes; its manifest says {}", size.0, expected.0);
+                Err(Error::corrupt(WHAT, problem).into())
+            }
+            None if size > limit(name) => {
+                let problem = format!("\"{name}\" of {} bytes; at most {} are allowed", size.0, limit(name).0);
+                Err(Error::corrupt(WHAT, problem).into())
+            }
+            _ => Ok(size),
+        }
+    }
+
+    /// Fills the buffer; the end of the input is a cut archive.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.input.read_exact(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off().into(),
+            _ => super::Error::Io(error),
+        })
+    }
+
+    /// The zeros behind a member of this length.
+    fn padding(&mut self, size: Bytes) -> Result<()> {
+        let mut block = [0; 512];
+        let length = usize::try_from(ustar::padding(size).0).unwrap_or(0);
+        let padding = block.get_mut(..length).unwrap_or_default();
+        self.fill(padding)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(Error::corrupt(WHAT, "something is hidden behind a member").into());
+        }
+        Ok(())
+    }
+
+    /// The end of the archive, and nothing behind it.
+    fn end(&mut self) -> Result<()> {
+        let mut trailer = ustar::TRAILER;
+        self.fill(&mut trailer)?;
+        let mut more = [0];
+        let extended = trailer != ustar::TRAILER || self.fill_some(&mut more)?;
+        if extended { Err(Error::corrupt(WHAT, "something follows its last member").into()) } else { Ok(()) }
+    }
+
+    /// True when there was another byte.
+    fn fill_some(&mut self, byte: &mut [u8; 1]) -> Result<bool> {
+        match self.fill(byte) {
+            Ok(()) => Ok(true),
+            Err(super::Error::Format(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn check_digest(name: &str, found: Digest, member: Member) -> crate::Result<()> {
+    if found == member.digest {
+        return Ok(());
+    }
+    Err(Error::corrupt(WHAT, format!("\"{name}\" does not match the digest in its manifest")))
+}
+
+fn cut_off() -> Error {
+    Error::corrupt(WHAT, "it is cut off")
+}
