@@ -38,8 +38,8 @@ impl Parts {
         let mut manifest = sample(kind);
         let params = Parameters { data_blocks: 600, salt: [0xab; 32], uuid: crate::Guid::new(7) };
         manifest.image = (kind != Kind::Licence).then(|| ImageInfo::new(&params, Digest([0x11; 32])).unwrap());
-        let size = manifest.image.as_ref().map_or(0, |image| image.size.0 as usize);
-        let mut image: Vec<u8> = (0..size).map(|at| (at / 7 % 251) as u8).collect();
+        let size = manifest.image.as_ref().map_or(0, |image| index(image.size));
+        let mut image: Vec<u8> = (0..size).map(|at| (at / 7 % 251).to_le_bytes()[0]).collect();
         if let Some(second) = image.get_mut(MAX_CHUNK..2 * MAX_CHUNK) {
             second.fill(0);
         }
@@ -118,6 +118,10 @@ pub(super) fn frames(image: &[u8]) -> (Vec<u8>, ChunkIndex) {
     let (frames, index, member) = encoder.finish().unwrap();
     assert_eq!(member, Member { size: length(&frames), digest: Digest::of(&frames) });
     (frames, index)
+}
+
+fn index(offset: Bytes) -> usize {
+    usize::try_from(offset.0).unwrap()
 }
 
 /// Reads a whole package; what was handed out of the image, and the outcome.
@@ -247,15 +251,15 @@ fn a_package_is_known_by_its_content() {
 #[test]
 fn a_chunk_can_be_decoded_from_anywhere() {
     let parts = Parts::new(Kind::Base);
-    let index = ChunkIndex::parse(parts.member(CHUNKS)).unwrap();
+    let chunks = ChunkIndex::parse(parts.member(CHUNKS)).unwrap();
     let mut decoder = Decoder::new().unwrap();
-    for chunk in index.chunks().iter().rev() {
-        let start = chunk.frame_offset.0 as usize;
+    for chunk in chunks.chunks().iter().rev() {
+        let start = index(chunk.frame_offset);
         let frame = &parts.member(IMAGE)[start..start + chunk.frame_length as usize];
-        let at = chunk.offset.0 as usize;
+        let at = index(chunk.offset);
         assert_eq!(decoder.decode(chunk, frame), Ok(&parts.image[at..at + chunk.length as usize]));
     }
-    let (first, last) = (&index.chunks()[0], &index.chunks()[2]);
+    let (first, last) = (&chunks.chunks()[0], &chunks.chunks()[2]);
     let frame = &parts.member(IMAGE)[..first.frame_length as usize];
     assert!(decoder.decode(last, frame).unwrap_err().to_string().contains("does not match its digest"));
 }
