@@ -13,8 +13,8 @@ use nix::unistd::{chdir, chroot, dup2_stderr, dup2_stdin, dup2_stdout, execv, sy
 
 use crate::console::say;
 use crate::error::{Doing, Error, Result};
-use crate::firmware;
 use crate::sys::watchdog;
+use crate::{failure, firmware};
 
 /// Where the base is mounted before it becomes the root.
 pub const NEW_ROOT: &str = "/new";
@@ -96,6 +96,7 @@ pub fn hand_over(program: &str) -> Result<Infallible> {
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
         .doing(|| "move the new root to \"/\"".into())?;
     chroot(".").doing(|| "change the root".into())?;
+    failure::root_changed();
     chdir("/").doing(|| "enter the new root".into())?;
     open_standard_streams();
     let program = CString::new(program).map_err(|_| Error::Refused(format!("{program:?} contains a zero byte")))?;
