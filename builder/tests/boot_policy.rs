@@ -342,6 +342,7 @@ fn tries_slots_in_the_order_of_the_model_and_leaves_the_models_state() {
         state(SlotId::B, (true, 5), (false, 3)),
         state(SlotId::A, (true, 1), (true, 4)),
         state(SlotId::B, (false, 0), (true, 0)),
+        BootState { last: Some(SlotId::B), ..state(SlotId::B, (true, 0), (true, 0)) },
     ] {
         let machine = Machine::new(shared, &volume(&before), [&empty, &empty]);
         let log = machine.bios();

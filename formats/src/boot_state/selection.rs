@@ -2,7 +2,8 @@
 //!
 //! The script tries the slots in order: one without tries is skipped; otherwise the try is counted (saved and read back) and the slot
 //! is loaded; anything that fails to load leads to the next slot. When nothing is left it starts, uncounted, the good slots and then
-//! any slot. The simulator, the agent and the boot tests compare the real script with this model.
+//! any slot, in each group the one that the run before did not start: of two good slots that ran out of tries, one may be rotten, and
+//! without counting only taking turns gets past it. The simulator, the agent and the boot tests compare the real script with this model.
 
 use super::{BootState, Event, next};
 use crate::SlotId;
@@ -43,7 +44,7 @@ pub fn select(state: &BootState) -> Selection {
         let left = state.slot(slot).tries.checked_sub(1)?;
         Some(Attempt { slot, start: Start::Counted { left } })
     });
-    with_last_resort(counted.collect(), state.in_order(), |slot| state.slot(slot).good)
+    with_last_resort(counted.collect(), turns(state), |slot| state.slot(slot).good)
 }
 
 /// What GRUB does when it can read the state but every write fails: a slot on trial is not started on a try nobody counts.
@@ -51,7 +52,7 @@ pub fn select_unrecorded(state: &BootState) -> Selection {
     let startable = |slot: &SlotId| state.slot(*slot).good && state.slot(*slot).tries > 0;
     let unrecorded = state.in_order().into_iter().filter(startable);
     let attempts = unrecorded.map(|slot| Attempt { slot, start: Start::Unrecorded }).collect();
-    with_last_resort(attempts, state.in_order(), |slot| state.slot(slot).good)
+    with_last_resort(attempts, turns(state), |slot| state.slot(slot).good)
 }
 
 /// What GRUB does when neither copy is whole: A, then B, as if both were good, uncounted.
@@ -83,6 +84,11 @@ impl Selection {
         }
         state
     }
+}
+
+/// The slots for the last resort, the one not started last first.
+fn turns(state: &BootState) -> [SlotId; 2] {
+    state.last.map_or_else(|| state.in_order(), |last| [!last, last])
 }
 
 fn with_last_resort(mut attempts: Vec<Attempt>, order: [SlotId; 2], good: impl Fn(SlotId) -> bool) -> Selection {
@@ -177,6 +183,30 @@ mod tests {
             disk = selection.state_after(&disk, |_| true);
         }
         assert_eq!(select(&disk).started(|_| true).map(|attempt| attempt.slot), Some(A));
+    }
+
+    #[test]
+    fn of_two_good_slots_without_tries_a_rotten_one_is_not_started_for_ever() {
+        for last in SlotId::BOTH {
+            for order in SlotId::BOTH {
+                let mut disk = BootState { last: Some(last), ..state(order, (true, 0), (true, 0)) };
+                let mut started = Vec::new();
+                for _ in 0..4 {
+                    let selection = select(&disk);
+                    started.extend(selection.started(|_| true).map(|attempt| attempt.slot));
+                    disk = selection.state_after(&disk, |_| true);
+                }
+                assert_eq!(started, [!last, last, !last, last]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_not_good_gets_no_turn_while_a_good_one_loads() {
+        for last in [None, Some(A), Some(B)] {
+            let disk = BootState { last, ..state(B, (true, 0), (false, 0)) };
+            assert_eq!(select(&disk).started(|_| true).map(|attempt| attempt.slot), Some(A));
+        }
     }
 
     #[test]
