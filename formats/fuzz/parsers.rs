@@ -6,15 +6,19 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one of these functions")]
 
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
 use formats::boot_state::{BootState, Event, newest, next, select};
 use formats::footer::{self, Footer};
 use formats::gpt::Gpt;
-use formats::manifest::Manifest;
+use formats::manifest::{Manifest, Member};
 use formats::mbr::Mbr;
-use formats::signature::SignatureSet;
-use formats::trust::TrustStore;
+use formats::package::{self, Chunk, ChunkIndex, Decoder, Package};
+use formats::signature::{self, SignatureSet};
+use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::Superblock;
-use formats::{Digest, SectorSize, SlotId, fat};
+use formats::{Bytes, Digest, SectorSize, SlotId, fat};
 
 /// Runs the target of this name; false when there is none.
 pub fn run(target: &str, data: &[u8]) -> bool {
@@ -24,6 +28,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "fat" => fat(data),
         "footer" => footer(data),
         "manifest" => manifest(data),
+        "package" => package(data),
         "verity_superblock" => verity_superblock(data),
         _ => return false,
     }
@@ -125,6 +130,82 @@ pub fn manifest(data: &[u8]) {
     if let Ok(store) = TrustStore::parse(data) {
         assert!(store.encode().is_ok());
     }
+}
+
+/// Package, chunk index and frame: as they are, and once with everything signed and digested again, so that what lies behind the
+/// signature is reached.
+pub fn package(data: &[u8]) {
+    read_package(data);
+    if let Some(resigned) = resigned(data) {
+        read_package(&resigned);
+    }
+    if let Ok(index) = ChunkIndex::parse(data) {
+        assert_eq!(ChunkIndex::parse(&index.encode()), Ok(index));
+    }
+    let mut decoder = Decoder::new().expect("memory for a decoder");
+    for length in [1, 4096, 16_384, 1 << 20, u32::MAX] {
+        let frame_length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let (digest, frame_digest) = (Digest::of(data), Digest::of(data));
+        let chunk = Chunk { offset: Bytes(0), length, frame_offset: Bytes(0), frame_length, digest, frame_digest };
+        drop(decoder.decode(&chunk, data).map(<[u8]>::len));
+    }
+}
+
+/// The key of every corpus package.
+pub fn package_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn read_package(data: &[u8]) {
+    let public = package_key().verifying_key();
+    let trusted = TrustedKey { role: Role::Site, public, development: false, name: "fuzz".into() };
+    let trust = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Site, 1)]), false).expect("a good store");
+    if let Ok(claims) = package::peek(data) {
+        assert!(!claims.manifest.to_string().is_empty());
+    }
+    let Ok(package) = Package::open(data, &trust, &[Role::Site]) else { return };
+    let length = package.archive_size();
+    let Ok(mut image) = package.details().and_then(package::Details::image) else { return };
+    let mut end = 0;
+    loop {
+        match image.next_chunk() {
+            Ok(Some(chunk)) => {
+                assert_eq!(chunk.offset.0, end);
+                end += chunk.bytes.len() as u64;
+            }
+            Ok(None) => break assert_eq!(length.0, data.len() as u64),
+            Err(_) => break,
+        }
+    }
+}
+
+/// The entries of a damaged archive as a correctly listed and signed one.
+fn resigned(data: &[u8]) -> Option<Vec<u8>> {
+    let mut members = BTreeMap::new();
+    let mut rest = data;
+    while let Some((header, content)) = rest.split_at_checked(512) {
+        let name = std::str::from_utf8(header.get(..100)?).ok()?.trim_end_matches('\0').to_owned();
+        let size = std::str::from_utf8(header.get(124..135)?).ok().and_then(|text| usize::from_str_radix(text, 8).ok());
+        let Some(content) = content.get(..size.unwrap_or(usize::MAX)) else { break };
+        members.insert(name, content);
+        rest = rest.get(512 + content.len().next_multiple_of(512)..)?;
+    }
+    let mut manifest = Manifest::parse(members.get(package::MANIFEST)?).ok()?;
+    let known = package::members(manifest.kind).iter();
+    let present: Vec<_> = known.filter_map(|(name, _)| Some((*name, *members.get(*name)?))).collect();
+    let member = |bytes: &[u8]| Member { size: Bytes(bytes.len() as u64), digest: Digest::of(bytes) };
+    manifest.members = present.iter().map(|(name, bytes)| ((*name).to_owned(), member(bytes))).collect();
+    let manifest = manifest.encode().ok()?;
+    let signatures = signature::sign(&manifest, &[package_key()]).ok()?;
+    let mut archive = Vec::new();
+    let all = [(package::MANIFEST, manifest.as_slice()), (package::SIGNATURES, signatures.as_slice())];
+    for (name, bytes) in all.into_iter().chain(present) {
+        archive.extend(package::encode_header(name, Bytes(bytes.len() as u64)).ok()?);
+        archive.extend(bytes);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.extend(package::TRAILER);
+    Some(archive)
 }
 
 /// dm-verity superblock.

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use formats::boot_state::BootState;
 use formats::fat::{FatKind, FatVolume};
 use formats::gpt::{Gpt, Partition, types};
+use formats::manifest::{ImageInfo, Manifest, Member};
+use formats::package::{self, ImageEncoder};
 use formats::verity::{Parameters, Superblock};
-use formats::{Bytes, Guid, Lba, SectorSize, SlotId, footer, mbr};
+use formats::{Bytes, Digest, Guid, Lba, SectorSize, SlotId, footer, mbr};
 
 #[path = "../fuzz/parsers.rs"]
 mod parsers;
@@ -33,6 +35,9 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
         ("manifest/site", manifest),
+        ("package/site", small_package()),
+        ("package/chunks", small_image().0),
+        ("package/frame", small_image().1),
         ("manifest/signatures", signatures.to_vec()),
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
@@ -86,6 +91,39 @@ fn tiny_fat32() -> Vec<u8> {
         image[sector * 512..][..extents[extent].1.len()].copy_from_slice(&extents[extent].1);
     }
     image
+}
+
+/// Index and frames of a slot image of two file system blocks.
+fn small_image() -> (Vec<u8>, Vec<u8>) {
+    let mut encoder = ImageEncoder::new(Vec::new(), 3).unwrap();
+    let image: Vec<u8> = (0..16_384_u32).map(|at| (at / 64).to_le_bytes()[0]).collect();
+    encoder.push(&image).unwrap();
+    let (frames, index, _) = encoder.finish().unwrap();
+    (index.encode(), frames)
+}
+
+/// A site package signed by the key of the fuzz targets.
+fn small_package() -> Vec<u8> {
+    let mut manifest = Manifest::parse(include_bytes!("../src/manifest/golden.json")).unwrap();
+    let params = Parameters { data_blocks: 2, salt: [0xab; 32], uuid: Guid::new(7) };
+    manifest.image = Some(ImageInfo::new(&params, Digest([0x11; 32])).unwrap());
+    assert_eq!(manifest.image().unwrap().size, Bytes(16_384));
+    let (index, frames) = small_image();
+    let mut members = BTreeMap::from([
+        (package::NOTES, b"# Better\n".as_slice()),
+        (package::EULA, b"You agree.\n"),
+        (package::SBOM, b"{}"),
+        (package::CHUNKS, &index),
+        (package::IMAGE, &frames),
+    ]);
+    let member = |bytes: &[u8]| Member { size: Bytes(bytes.len() as u64), digest: Digest::of(bytes) };
+    manifest.members = members.iter().map(|(name, bytes)| ((*name).to_owned(), member(bytes))).collect();
+    let manifest = manifest.encode().unwrap();
+    let signatures = formats::signature::sign(&manifest, &[parsers::package_key()]).unwrap();
+    let mut readers = members.iter_mut().map(|(name, bytes)| (*name, bytes as &mut dyn std::io::Read)).collect();
+    let mut archive = Vec::new();
+    package::write(&mut archive, &manifest, &signatures, &mut readers).unwrap();
+    archive
 }
 
 fn corpus() -> PathBuf {
@@ -161,7 +199,9 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(Gpt::parse_primary(&seeds["gpt/disk"], SectorSize::S512).is_ok());
     assert!(BootState::parse(&seeds["boot_state/initial"]).is_ok());
     assert!(Superblock::parse(&seeds["verity_superblock/small"]).is_ok());
-    assert!(formats::manifest::Manifest::parse(&seeds["manifest/site"]).is_ok());
+    assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
+    assert!(package::peek(seeds["package/site"].as_slice()).is_ok());
+    assert!(package::ChunkIndex::parse(&seeds["package/chunks"]).is_ok());
     assert!(formats::signature::SignatureSet::parse(&seeds["manifest/signatures"]).is_ok());
 }
 

@@ -16,7 +16,7 @@ mod write;
 
 pub use chunks::{Chunk, ChunkIndex, MAX_CHUNK, MAX_CHUNKS};
 pub use image::{Decoder, ImageEncoder};
-pub use read::{Data, Details, Image, Package};
+pub use read::{Claims, Data, Details, Documents, Image, Package, peek};
 pub use ustar::{Block, MAX_MEMBER, TRAILER, encode as encode_header, padding};
 pub use write::write;
 
@@ -90,6 +90,19 @@ pub fn check_members(manifest: &Manifest) -> crate::Result<Vec<&'static str>> {
         }
     }
     Ok(present)
+}
+
+/// The text of notes or licence terms: UTF-8 without control characters other than line feed and tab, at most [`MAX_TEXT`] bytes.
+pub fn check_text(name: &str, bytes: Vec<u8>) -> crate::Result<String> {
+    let refused = |problem: String| crate::Error::corrupt(WHAT, format!("\"{name}\" {problem}"));
+    if bytes.len() > MAX_TEXT {
+        return Err(refused(format!("has {} bytes; at most {MAX_TEXT} are allowed", bytes.len())));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refused("is not UTF-8".into()))?;
+    match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Some(c) => Err(refused(format!("contains the control character {}", c.escape_unicode()))),
+        None => Ok(text),
+    }
 }
 
 /// The length of the whole archive: it follows from its manifest, its signatures and the members listed.

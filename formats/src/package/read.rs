@@ -28,7 +28,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::chunks::ChunkIndex;
 use super::image::Decoder;
-use super::{CHUNKS, EULA, IMAGE, MANIFEST, NOTES, Result, SBOM, SIGNATURES, WHAT, check_members, limit, ustar};
+use super::{
+    CHUNKS, EULA, IMAGE, MANIFEST, NOTES, Result, SBOM, SIGNATURES, WHAT, check_members, check_text, limit, ustar,
+};
 use crate::manifest::{Manifest, Member};
 use crate::signature::{self, SignatureSet, VerifiedManifest};
 use crate::trust::{Role, TrustStore};
@@ -41,17 +43,39 @@ pub struct Package<R> {
     verified: VerifiedManifest,
     manifest: Vec<u8>,
     signatures: Vec<u8>,
-    names: Vec<&'static str>,
+}
+
+/// The members in front of the image, each with the digest its manifest lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// Release notes. Markdown without control characters, but otherwise whatever its author wrote.
+    pub notes: String,
+    /// Licence terms.
+    pub eula: Option<String>,
+    /// The bill of materials; a licence package has none.
+    pub sbom: Option<Vec<u8>>,
+    /// The chunks of the image, covering it exactly; empty for a licence package.
+    pub index: ChunkIndex,
 }
 
 /// A package whose small members are read and checked.
 #[derive(Debug)]
 pub struct Details<R> {
     package: Package<R>,
-    notes: String,
-    eula: Option<String>,
-    sbom: Option<Vec<u8>>,
-    index: ChunkIndex,
+    documents: Documents,
+}
+
+/// What a package says about itself, **not verified**: to be shown, never to be acted on. See [`peek`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// What it claims to be.
+    pub manifest: Manifest,
+    /// The exact bytes of the manifest.
+    pub manifest_bytes: Vec<u8>,
+    /// The keys said to have signed it.
+    pub signatures: SignatureSet,
+    /// Its documents.
+    pub documents: Documents,
 }
 
 /// The slot image of a package, chunk by chunk.
@@ -83,8 +107,8 @@ impl<R: Read> Package<R> {
         let manifest = input.read_small(MANIFEST, None)?;
         let signatures = input.read_small(SIGNATURES, None)?;
         let verified = verify(&manifest, &signatures, trust, roles)?;
-        let names = check_members(verified.manifest())?;
-        Ok(Self { input, verified, manifest, signatures, names })
+        check_members(verified.manifest())?;
+        Ok(Self { input, verified, manifest, signatures })
     }
 
     /// The manifest and who signed it.
@@ -124,38 +148,20 @@ impl<R: Read> Package<R> {
 
     /// Reads every member in front of the image and checks it against the manifest.
     pub fn details(mut self) -> Result<Details<R>> {
-        let notes = self.text(NOTES)?.unwrap_or_default();
-        let eula = self.text(EULA)?;
-        let sbom = self.small(SBOM)?;
-        let index = match self.small(CHUNKS)? {
-            Some(bytes) => ChunkIndex::parse(&bytes)?,
-            None => ChunkIndex::default(),
-        };
-        if let (Some(image), Some(frames)) = (&self.manifest().image, self.manifest().members.get(IMAGE)) {
-            index.check_covers(image.size, *frames)?;
-        }
-        Ok(Details { package: self, notes, eula, sbom, index })
+        let documents = self.input.documents(self.verified.manifest())?;
+        Ok(Details { package: self, documents })
     }
+}
 
-    /// The next member, when the manifest lists it.
-    fn small(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.manifest().members.get(name).copied() {
-            Some(member) if self.names.contains(&name) => self.input.read_small(name, Some(member)).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>> {
-        let Some(bytes) = self.small(name)? else { return Ok(None) };
-        let text = String::from_utf8(bytes).map_err(|_| Error::corrupt(WHAT, format!("\"{name}\" is not UTF-8")))?;
-        match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-            Some(c) => {
-                let problem = format!("\"{name}\" contains the control character {}", c.escape_unicode());
-                Err(Error::corrupt(WHAT, problem).into())
-            }
-            None => Ok(Some(text)),
-        }
-    }
+/// Reads everything in front of the image without asking who signed it, for people who want to look.
+pub fn peek(input: impl Read) -> Result<Claims> {
+    let mut input = Members { input };
+    let manifest_bytes = input.read_small(MANIFEST, None)?;
+    let signatures = SignatureSet::parse(&input.read_small(SIGNATURES, None)?)?;
+    let manifest = Manifest::parse(&manifest_bytes)?;
+    check_members(&manifest)?;
+    let documents = input.documents(&manifest)?;
+    Ok(Claims { manifest, manifest_bytes, signatures, documents })
 }
 
 impl<R> Details<R> {
@@ -164,24 +170,9 @@ impl<R> Details<R> {
         &self.package
     }
 
-    /// Release notes. Markdown without control characters, but otherwise whatever its author wrote.
-    pub fn notes(&self) -> &str {
-        &self.notes
-    }
-
-    /// Licence terms.
-    pub fn eula(&self) -> Option<&str> {
-        self.eula.as_deref()
-    }
-
-    /// The bill of materials; a licence package has none.
-    pub fn sbom(&self) -> Option<&[u8]> {
-        self.sbom.as_deref()
-    }
-
-    /// The chunks of the image, covering it exactly; empty for a licence package.
-    pub const fn index(&self) -> &ChunkIndex {
-        &self.index
+    /// What was in front of the image.
+    pub const fn documents(&self) -> &Documents {
+        &self.documents
     }
 }
 
@@ -195,7 +186,7 @@ impl<R: Read> Details<R> {
         let decoder = Decoder::new().map_err(super::Error::Io)?;
         Ok(Image {
             input: self.package.input,
-            index: self.index,
+            index: self.documents.index,
             next: 0,
             expected,
             hasher: Sha256::new(),
@@ -259,6 +250,27 @@ struct Members<R> {
 }
 
 impl<R: Read> Members<R> {
+    /// Every member in front of the image.
+    fn documents(&mut self, manifest: &Manifest) -> Result<Documents> {
+        let notes = self.small(NOTES, manifest)?.unwrap_or_default();
+        let notes = check_text(NOTES, notes)?;
+        let eula = self.small(EULA, manifest)?.map(|text| check_text(EULA, text)).transpose()?;
+        let sbom = self.small(SBOM, manifest)?;
+        let index = match self.small(CHUNKS, manifest)? {
+            Some(bytes) => ChunkIndex::parse(&bytes)?,
+            None => ChunkIndex::default(),
+        };
+        if let (Some(image), Some(frames)) = (&manifest.image, manifest.members.get(IMAGE)) {
+            index.check_covers(image.size, *frames)?;
+        }
+        Ok(Documents { notes, eula, sbom, index })
+    }
+
+    /// The next member, when the manifest lists it.
+    fn small(&mut self, name: &str, manifest: &Manifest) -> Result<Option<Vec<u8>>> {
+        manifest.members.get(name).map(|member| self.read_small(name, Some(*member))).transpose()
+    }
+
     /// A member that fits memory; with `expected`, exactly the one the manifest lists.
     fn read_small(&mut self, name: &str, expected: Option<Member>) -> Result<Vec<u8>> {
         let size = self.header(name, expected.map(|member| member.size))?;

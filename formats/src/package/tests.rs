@@ -168,9 +168,18 @@ fn hands_out_the_exact_signed_bytes_and_documents() {
     assert_eq!(package.verified().signers()[0].name, "site key");
     assert_eq!(package.archive_size(), length(&archive));
     let details = package.details().unwrap();
-    assert_eq!((details.notes(), details.eula()), ("demo 2.1.0: **better**\n", Some("You agree.\n")));
-    assert_eq!(details.sbom(), Some(parts.member(SBOM)));
-    assert_eq!(details.index().chunks().len(), 3);
+    let documents = details.documents().clone();
+    assert_eq!(
+        (documents.notes.as_str(), documents.eula.as_deref()),
+        ("demo 2.1.0: **better**\n", Some("You agree.\n"))
+    );
+    assert_eq!(documents.sbom.as_deref(), Some(parts.member(SBOM)));
+    assert_eq!(documents.index.chunks().len(), 3);
+    let claims = peek(archive.as_slice()).unwrap();
+    assert_eq!(
+        (claims.documents, claims.manifest, claims.manifest_bytes),
+        (documents, parts.manifest.clone(), parts.manifest_bytes())
+    );
     let base = Package::open(Parts::new(Kind::Base).archive().as_slice(), &trust(), &ROLES).map(drop);
     assert!(base.is_ok());
 }
