@@ -64,16 +64,17 @@ pub struct Found {
 
 /// Waits for the disk `clues` point at.
 pub fn find(clues: &Clues) -> Result<Found> {
-    // Without a clue no disk will ever match.
-    let patience = if clues.is_empty() { Duration::ZERO } else { PATIENCE };
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let disks = readable()?;
-        let matching = disks.iter().filter_map(|disk| Some((identity::slot_on(&disk.gpt, clues)?, disk.clone())));
+        let slot_on = |disk: &Disk| identity::slot_on(&disk.gpt, clues, || state::read(disk).newest?.last);
+        let matching = disks.iter().filter_map(|disk| Some((slot_on(disk)?, disk.clone())));
         if let Some(found) = choose(matching.collect(), clues) {
             return Ok(found);
         }
-        if Instant::now() > deadline {
+        // Without a clue the boot state of our disk would have to tell, and it does not: waiting changes nothing.
+        let hopeless = clues.is_empty() && disks.iter().any(|disk| disk.gpt.disk_guid() == clues.disk_guid);
+        if hopeless || Instant::now() > deadline {
             return Err(not_found(&disks, clues));
         }
         sleep(POLL);

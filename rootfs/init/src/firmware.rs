@@ -36,11 +36,20 @@ fn enabled(variable: &[u8]) -> bool {
 }
 
 /// Attributes, then the GUID as UTF-16LE text, usually with a terminating zero.
+///
+/// systemd-stub makes the variable anew at each start, never to be stored, but keeps one that is there already: a stored one is a
+/// leftover or a lie, and would name the same slot at every start.
 fn partition_guid(variable: &[u8]) -> Option<Guid> {
-    let (_, text) = variable.split_first_chunk::<4>()?;
+    let (attributes, text) = variable.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*attributes) & NON_VOLATILE != 0 {
+        return None;
+    }
     let units = text.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0);
     String::from_utf16(&units.collect::<Vec<_>>()).ok()?.parse().ok()
 }
+
+/// `EFI_VARIABLE_NON_VOLATILE` (UEFI 2.10, section 8.2.1).
+const NON_VOLATILE: u32 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -55,6 +64,13 @@ mod tests {
         assert_eq!(partition_guid(&variable), guid);
         variable.extend([0, 0]);
         assert_eq!(partition_guid(&variable), guid);
+    }
+
+    #[test]
+    fn a_loader_partition_from_an_earlier_start_is_not_believed() {
+        let mut variable = vec![7, 0, 0, 0];
+        variable.extend("C12A7328-F81F-11D2-BA4B-00A0C93EC93B".encode_utf16().flat_map(u16::to_le_bytes));
+        assert_eq!(partition_guid(&variable), None);
     }
 
     #[test]

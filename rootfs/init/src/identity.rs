@@ -2,7 +2,9 @@
 //!
 //! *UEFI.* systemd-stub publishes the partition the UKI was loaded from as `LoaderDevicePartUUID`. It names slot and disk at once and
 //! no file on the disk can forge it, so it wins. *BIOS.* GRUB appends `slot=a|b` to the kernel command line; the disk is the one with
-//! the disk GUID of this build. The same way serves a direct kernel start, on either firmware.
+//! the disk GUID of this build. The same way serves a direct kernel start, on either firmware. *Neither*, on UEFI whose variables
+//! cannot be read or are not to be believed: the slot GRUB has just written down as `last`, on the disk of this build. A wrong guess
+//! costs this start, no more: a slot that is not ours has another build id.
 //!
 //! A clone of the disk attached beside it has the same GUIDs. Whatever is chosen then is still verified by signature; to find the
 //! disk that really booted, prefer the one whose boot state names this slot as `last` (GRUB has just written that), then the
@@ -26,7 +28,7 @@ pub struct Clues {
 }
 
 impl Clues {
-    /// True when nothing tells the slot.
+    /// True when neither firmware nor command line tells the slot.
     pub fn is_empty(&self) -> bool {
         self.loader_partition.is_none() && self.argument.is_none()
     }
@@ -42,13 +44,14 @@ pub fn slot_argument(command_line: &str) -> Option<SlotId> {
     }
 }
 
-/// The slot of `disk` the clues point at, if they point at this disk.
-pub fn slot_on(disk: &Gpt, clues: &Clues) -> Option<SlotId> {
+/// The slot of `disk` the clues point at, if they point at this disk. `last` reads what GRUB wrote on it.
+pub fn slot_on(disk: &Gpt, clues: &Clues, last: impl FnOnce() -> Option<SlotId>) -> Option<SlotId> {
     match clues.loader_partition {
         Some(loaded_from) => SlotId::BOTH
             .into_iter()
             .find(|slot| disk.partition(&base_label(*slot)).is_some_and(|(_, p)| p.guid == loaded_from)),
-        None => clues.argument.filter(|_| disk.disk_guid() == clues.disk_guid),
+        None if disk.disk_guid() == clues.disk_guid => clues.argument.or_else(last),
+        None => None,
     }
 }
 
@@ -62,9 +65,11 @@ pub fn wanted(clues: &Clues) -> String {
     match (clues.loader_partition, clues.argument) {
         (Some(guid), _) => format!("a base partition with GUID {guid}, from which the firmware loaded the kernel"),
         (None, Some(slot)) => format!("a disk with GUID {} for slot {slot}", clues.disk_guid),
-        (None, None) => {
-            "a slot: the firmware gives no LoaderDevicePartUUID and the command line no slot=a or slot=b".into()
-        }
+        (None, None) => format!(
+            "a disk with GUID {} whose boot state names the slot started last; the firmware gives no LoaderDevicePartUUID and the \
+             command line no slot=a or slot=b",
+            clues.disk_guid
+        ),
     }
 }
 
@@ -119,6 +124,10 @@ mod tests {
         }
     }
 
+    fn never() -> Option<SlotId> {
+        panic!("the boot state is not asked when there is a clue");
+    }
+
     fn state(sequence: u64, last: Option<SlotId>, tries: u8) -> BootState {
         let slot = SlotState { good: true, tries };
         BootState { sequence, order: SlotId::A, a: slot, b: slot, last, site: None }
@@ -136,21 +145,24 @@ mod tests {
     #[test]
     fn on_uefi_the_partition_the_kernel_came_from_decides() {
         let clues = clues(Some("base-b"), Some(SlotId::A));
-        assert_eq!(slot_on(&disk("ours"), &clues), Some(SlotId::B));
-        assert_eq!(slot_on(&disk("other"), &clues), None);
+        assert_eq!(slot_on(&disk("ours"), &clues, never), Some(SlotId::B));
+        assert_eq!(slot_on(&disk("other"), &clues, never), None);
         assert!(contradiction(SlotId::B, &clues, None).unwrap().contains("command line says slot A"));
     }
 
     #[test]
     fn on_bios_the_argument_decides_on_the_disk_of_this_build_only() {
         let clues = clues(None, Some(SlotId::A));
-        assert_eq!(slot_on(&disk("ours"), &clues), Some(SlotId::A));
-        assert_eq!(slot_on(&disk("other"), &clues), None);
+        assert_eq!(slot_on(&disk("ours"), &clues, never), Some(SlotId::A));
+        assert_eq!(slot_on(&disk("other"), &clues, never), None);
     }
 
     #[test]
-    fn without_any_clue_there_is_no_slot() {
-        assert_eq!(slot_on(&disk("ours"), &clues(None, None)), None);
+    fn without_any_clue_the_slot_grub_wrote_down_counts_on_the_disk_of_this_build_only() {
+        let none = clues(None, None);
+        assert_eq!(slot_on(&disk("ours"), &none, || Some(SlotId::B)), Some(SlotId::B));
+        assert_eq!(slot_on(&disk("other"), &none, || Some(SlotId::B)), None);
+        assert_eq!(slot_on(&disk("ours"), &none, || None), None);
         assert!(wanted(&clues(None, None)).contains("slot=a"));
     }
 
