@@ -35,7 +35,11 @@ impl OpenedImage {
     /// [`Error::Input`] when it has no readable partition table at all.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
-        let size = file.metadata().map_err(Error::io("read", path))?.len();
+        let metadata = file.metadata().map_err(Error::io("read", path))?;
+        if !metadata.is_file() {
+            return Err(Error::input(format!("\"{}\" is not a regular file, so no raw disk image", path.display())));
+        }
+        let size = metadata.len();
         let sectors = size / SECTOR.bytes();
         let table = TABLE_SECTORS * SECTOR.bytes();
         if size < 2 * table {

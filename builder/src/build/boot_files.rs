@@ -34,8 +34,17 @@ impl Contents {
 
 /// GRUB for both firmwares with our policy and our public key inside.
 pub fn grub_images(recipe: &Recipe, keys: &Keys, scratch: &Path) -> Result<GrubImages> {
-    let modules =
-        recipe.host.grub_modules.as_deref().map_or_else(|| PathBuf::from(GRUB_MODULES), |path| recipe.resolve(path));
+    let given = recipe.host.grub_modules.as_deref().map(|path| recipe.resolve(path));
+    if let Some(folder) = &given
+        && let Some(platform) =
+            ["x86_64-efi", "i386-pc"].iter().find(|name| !folder.join(name).join("normal.mod").is_file())
+    {
+        let shown = folder.display();
+        return Err(Error::input(format!(
+            "host.grub-modules: \"{shown}\" has no \"{platform}/normal.mod\"; name the folder GRUB's packages install, or remove the key"
+        )));
+    }
+    let modules = given.unwrap_or_else(|| PathBuf::from(GRUB_MODULES));
     let mut images = grub::images(&modules, &keys.openpgp, scratch)?;
     images.efi = authenticode::sign(&images.efi, &keys.boot, &keys.boot_certificate)?;
     Ok(images)
@@ -116,21 +125,28 @@ impl Programs {
 }
 
 fn program(recipe: &Recipe, given: Option<&Path>, name: &str, key: &str) -> Result<Vec<u8>> {
-    let path = match given {
-        Some(path) => recipe.resolve(path),
-        None => std::env::current_exe().map_err(Error::io("find", "this program"))?.with_file_name(name),
-    };
-    let bytes = std::fs::read(&path).map_err(|cause| match (cause.kind(), given) {
-        (std::io::ErrorKind::NotFound, None) => Error::input(format!(
-            "\"{}\" does not exist; build it (README, \"Your own appliance\") or set host.{key}",
-            path.display()
-        )),
-        _ => Error::Io { action: "read", path: path.clone(), source: cause },
-    })?;
+    let usual = std::env::current_exe().map_err(Error::io("find", "this program"))?.with_file_name(name);
+    let (path, bytes) = host_file(recipe, given, &usual, key, "build it (README, \"Your own appliance\")")?;
     if !bytes.starts_with(b"\x7fELF") {
         return Err(Error::input(format!("host.{key}: \"{}\" is not an ELF program", path.display())));
     }
     Ok(bytes)
+}
+
+/// Reads a file of the build host: the one the recipe names, else the usual one.
+fn host_file(recipe: &Recipe, given: Option<&Path>, usual: &Path, key: &str, cure: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let path = given.map_or_else(|| usual.to_owned(), |path| recipe.resolve(path));
+    let bytes = std::fs::read(&path).map_err(|cause| match (cause.kind(), given) {
+        (std::io::ErrorKind::NotFound, None) => {
+            Error::Environment(format!("\"{}\" does not exist; {cure}, or set host.{key}", path.display()))
+        }
+        (std::io::ErrorKind::NotFound, Some(_)) => Error::input(format!(
+            "host.{key}: \"{}\" does not exist; correct the path or remove the key",
+            path.display()
+        )),
+        _ => Error::Io { action: "read", path: path.clone(), source: cause },
+    })?;
+    Ok((path, bytes))
 }
 
 fn make_initramfs(plan: &Plan, init: Vec<u8>, trust: Vec<u8>, config: Vec<u8>, modules: &Selection) -> Result<Vec<u8>> {
@@ -157,15 +173,9 @@ fn add_boot_files(
     kernel: Vec<u8>,
     initrd: Vec<u8>,
 ) -> Result<()> {
-    let stub_path =
-        recipe.host.efi_stub.as_deref().map_or_else(|| PathBuf::from(EFI_STUB), |path| recipe.resolve(path));
-    let stub = std::fs::read(&stub_path).map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::NotFound => Error::input(format!(
-            "the EFI stub \"{}\" does not exist; run: apt-get install systemd-boot-efi, or set host.efi-stub",
-            stub_path.display()
-        )),
-        _ => Error::Io { action: "read", path: stub_path.clone(), source: cause },
-    })?;
+    let given = recipe.host.efi_stub.as_deref();
+    let cure = "run: apt-get install systemd-boot-efi";
+    let (stub_path, stub) = host_file(recipe, given, Path::new(EFI_STUB), "efi-stub", cure)?;
     let os_release = format!(
         "ID={}\nNAME=\"{}\"\nVERSION_ID={}\nPRETTY_NAME=\"{} {}\"\n",
         plan.product, plan.title, plan.base.version, plan.title, plan.base.version
@@ -177,7 +187,11 @@ fn add_boot_files(
         initrd: &initrd,
         kernel: &kernel,
     };
-    let image = uki::assemble(&stub, &parts)?;
+    let image = uki::assemble(&stub, &parts).map_err(|error| match error {
+        Error::Input(text) => Error::input(format!("EFI stub \"{}\": {text}", stub_path.display())),
+        Error::Format { source, .. } => Error::format(format!("EFI stub \"{}\"", stub_path.display()))(source),
+        other => other,
+    })?;
     let image = authenticode::sign(&image, &keys.boot, &keys.boot_certificate)?;
     ensure_directory(base, "boot", plan.created)?;
     let files = [

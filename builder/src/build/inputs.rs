@@ -1,6 +1,6 @@
 //! Layers of the recipe into merged trees.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Progress;
 use crate::plan::Plan;
@@ -38,7 +38,7 @@ fn merged(
 ) -> Result<Tree> {
     let mut loaded = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        let source = source(recipe, layer)?;
+        let source = source(recipe, layer, &format!("[[{slot}.layer]] number {}", index + 1))?;
         progress.stage(&format!("reading {slot} layer {} of {}: {source}", index + 1, layers.len()));
         let mut loaded_layer = source.load_layer(context)?;
         let unmatched = loaded_layer.tree.exclude(&layer.exclude);
@@ -56,13 +56,13 @@ fn merged(
     Ok(tree)
 }
 
-fn source(recipe: &Recipe, layer: &Layer) -> Result<Source> {
+fn source(recipe: &Recipe, layer: &Layer, which: &str) -> Result<Source> {
     if let Some(path) = &layer.directory {
-        Ok(Source::Directory(recipe.resolve(path)))
+        Ok(Source::Directory(existing(recipe, path, which)?))
     } else if let Some(path) = &layer.tar {
-        Ok(Source::Tar(recipe.resolve(path)))
+        Ok(Source::Tar(existing(recipe, path, which)?))
     } else if let (Some(names), Some(from)) = (&layer.packages, &layer.from) {
-        Ok(Source::Packages { from: recipe.resolve(from), names: names.clone(), merged_usr: true })
+        Ok(Source::Packages { from: existing(recipe, from, which)?, names: names.clone(), merged_usr: true })
     } else if let Some(system) = &layer.mmdebstrap {
         Ok(Source::Mmdebstrap(Mmdebstrap {
             suite: system.suite.clone(),
@@ -72,5 +72,17 @@ fn source(recipe: &Recipe, layer: &Layer) -> Result<Source> {
         }))
     } else {
         Err(Error::Bug("a layer without a source passed the recipe's checks".into()))
+    }
+}
+
+/// The path of a source, which has to be there: a missing one is a mistake in the recipe, not a failure of the host.
+fn existing(recipe: &Recipe, path: &Path, which: &str) -> Result<PathBuf> {
+    let path = recipe.resolve(path);
+    match path.metadata() {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Err(Error::input(format!(
+            "{which}: \"{}\" does not exist; make it or correct the path, which is relative to the recipe's folder",
+            path.display()
+        ))),
+        _ => Ok(path),
     }
 }

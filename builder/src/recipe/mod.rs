@@ -187,7 +187,14 @@ impl Recipe {
     /// # Errors
     /// [`Error::Io`] when it cannot be read; [`Error::Input`] with file, line and cure when it is wrong.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let shown = path.display();
+        if path.is_dir() {
+            return Err(Error::input(format!("\"{shown}\" is a directory; name the recipe in it")));
+        }
+        let text = String::from_utf8(std::fs::read(path).map_err(Error::io("read", path))?).map_err(|cause| {
+            let at = cause.utf8_error().valid_up_to();
+            Error::input(format!("{shown}: not UTF-8 text from byte {at} on; a recipe is a TOML file in UTF-8"))
+        })?;
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),

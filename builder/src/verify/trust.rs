@@ -47,7 +47,13 @@ impl Trust {
 
 fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
     let path = directory.join(name);
-    let pem = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let pem = std::fs::read_to_string(&path).map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::NotFound => Error::input(format!(
+            "\"{}\" is missing; name the folder with the public keys the image must be signed with",
+            path.display()
+        )),
+        _ => Error::Io { action: "read", path: path.clone(), source: cause },
+    })?;
     let public = VerifyingKey::from_public_key_pem(&pem).map_err(|cause| {
         Error::input(format!("\"{}\" is not an ed25519 public key in PEM form: {cause}", path.display()))
     })?;

@@ -84,7 +84,7 @@ pub fn release(tree: &Tree) -> Result<String> {
         several => {
             let list = several.join(", ");
             Err(Error::Input(format!(
-                "the base has several kernels ({list}); leave one or name its release in the recipe"
+                "the base has several kernels ({list}); keep one: exclude the others' \"usr/lib/modules/RELEASE\" in their layer"
             )))
         }
     }
