@@ -46,3 +46,18 @@ build_demo() {
   fi
   "$BIN/bulkhead" build rootfs/minimal/recipe.toml -o "$out" --force
 }
+
+# fetch_debian_tar OUT: a real Debian system as a tar archive, once; with a program that has a file capability.
+fetch_debian_tar() {
+  local out=$1 file sources=()
+  if [ -s "$out" ]; then return; fi
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    if [ -e "$file" ] && grep -q '^[^#]' "$file"; then sources+=("$file"); fi
+  done
+  echo "fetch: a Debian system for the tests (mmdebstrap, minutes)"
+  mkdir -p "$(dirname "$out")"
+  rm -f "$out.partial"
+  SOURCE_DATE_EPOCH=1767225600 mmdebstrap --quiet --mode=auto --format=tar --variant=minbase \
+    --include=iputils-ping,libcap2-bin bookworm "$out.partial" "${sources[@]}"
+  mv "$out.partial" "$out"
+}
