@@ -49,11 +49,28 @@ fn merged(
                 loaded_layer.name
             )));
         }
+        if let Some(path) = &layer.directory {
+            refuse_own_keys(&recipe.resolve(path), &recipe.resolve(&recipe.keys.directory), &loaded_layer.tree)?;
+        }
         loaded.push(loaded_layer);
     }
     let tree = tree::merge(loaded)?;
     tree.validate()?;
     Ok(tree)
+}
+
+/// Refuses a layer that would ship the private keys of this very recipe: everybody can read an image.
+fn refuse_own_keys(layer: &Path, keys: &Path, tree: &Tree) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
+    let (layer, keys) = (real(layer)?, real(keys)?);
+    let Some(inside) = keys.strip_prefix(&layer).ok().and_then(Path::to_str) else { return Ok(()) };
+    match tree.below(inside).find(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "key")) {
+        Some((path, _)) => Err(Error::input(format!(
+            "the layer \"{}\" has the private key \"/{path}\"; keep keys.directory outside of it, or exclude \"{inside}\"",
+            layer.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn source(recipe: &Recipe, layer: &Layer, which: &str) -> Result<Source> {
@@ -84,5 +101,37 @@ fn existing(recipe: &Recipe, path: &Path, which: &str) -> Result<PathBuf> {
             path.display()
         ))),
         _ => Ok(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Node;
+
+    #[test]
+    fn refuses_to_ship_the_keys_of_the_recipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layer, keys) = (folder.path().join("layer"), folder.path().join("layer/etc/keys"));
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::create_dir(folder.path().join("other")).unwrap();
+        let mut tree = Tree::new(0);
+        for directory in ["etc", "etc/keys"] {
+            tree.insert(directory, Node::directory(0));
+        }
+        tree.insert("etc/keys/base.pub", Node::file("public", 0o644, 0));
+        refuse_own_keys(&layer, &keys, &tree).unwrap();
+        tree.insert("etc/keys/base.key", Node::file("private", 0o600, 0));
+        let text = refuse_own_keys(&layer, &keys, &tree).unwrap_err().to_string();
+        assert!(text.contains("\"/etc/keys/base.key\"") && text.contains("exclude \"etc/keys\""), "{text}");
+        refuse_own_keys(&folder.path().join("other"), &keys, &tree).unwrap();
+        assert!(
+            refuse_own_keys(&keys, &keys, &{
+                let mut tree = Tree::new(0);
+                tree.insert("base.key", Node::file("private", 0o600, 0));
+                tree
+            })
+            .is_err()
+        );
     }
 }

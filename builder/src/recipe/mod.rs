@@ -99,7 +99,7 @@ pub struct Kernel {
     /// More modules to keep in the base for the running system. Default: none. `["*"]` keeps all.
     #[serde(default)]
     pub modules: Vec<String>,
-    /// Seconds after which the watchdog restarts a machine that hangs between kernel and agent, 10 to 600. Default: 60.
+    /// Seconds after which the watchdog restarts a machine that hangs between kernel and agent, 30 to 600. Default: 60.
     #[serde(default = "default_watchdog")]
     pub watchdog_seconds: u32,
 }

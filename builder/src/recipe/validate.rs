@@ -1,5 +1,7 @@
 //! Checks of a recipe that need no file: names, sizes, and which keys go together.
 
+use std::ops::RangeInclusive;
+
 use formats::Bytes;
 
 use super::{Layer, Recipe};
@@ -75,8 +77,8 @@ fn kernel(recipe: &Recipe) -> Result<(), String> {
             ));
         }
     }
-    if !(10..=600).contains(&kernel.watchdog_seconds) {
-        return Err(format!("kernel.watchdog-seconds = {} is not between 10 and 600", kernel.watchdog_seconds));
+    if !WATCHDOG_SECONDS.contains(&kernel.watchdog_seconds) {
+        return Err(format!("kernel.watchdog-seconds = {} is not between 30 and 600", kernel.watchdog_seconds));
     }
     Ok(())
 }
@@ -138,12 +140,15 @@ fn sequence(key: &str, value: u64) -> Result<(), String> {
 
 /// ext4 timestamps without the epoch extension end in 2106.
 const MAX_EPOCH: i64 = u32::MAX as i64;
-/// Every reader of JSON holds integers up to 2^53 exactly.
-const MAX_SEQUENCE: u64 = 1 << 53;
+/// What every reader of JSON holds exactly, and a manifest accepts.
+const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 /// Our ext4 writer uses 32-bit block numbers; far above any slot.
 const MAX_PARTITION: Bytes = Bytes(1 << 42);
+/// The watchdog runs from the start of the initramfs program, which waits up to 20 seconds for a slow disk.
+const WATCHDOG_SECONDS: RangeInclusive<u32> = 30..=600;
 /// Words of the kernel command line that belong to the boot chain.
-const RESERVED_WORDS: [&str; 7] = ["slot", "panic", "gpt", "oops", "init", "rdinit", "root"];
+/// `--` would hand everything after it, what the boot chain adds included, to init instead of the kernel.
+const RESERVED_WORDS: [&str; 8] = ["slot", "panic", "gpt", "oops", "init", "rdinit", "root", "--"];
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +195,9 @@ mod tests {
             ("[keys]", "[disk]\nesp = \"8MiB\"\n[keys]", "disk.esp = \"8 MiB\" is too small; at least 34 MiB"),
             ("[keys]", "[disk]\ndata = \"20000KiB\"\n[keys]", "not a multiple of 1 MiB"),
             ("[kernel]", "[kernel]\ncommand-line = \"quiet slot=b\"", "\"slot\" is set by the boot chain itself"),
-            ("[kernel]", "[kernel]\nwatchdog-seconds = 1", "not between 10 and 600"),
+            ("[kernel]", "[kernel]\ncommand-line = \"quiet -- x\"", "\"--\" is set by the boot chain itself"),
+            ("sequence = 1", "sequence = 9007199254740992", "product.sequence = 9007199254740992"),
+            ("[kernel]", "[kernel]\nwatchdog-seconds = 29", "not between 30 and 600"),
             ("directory = \"overlay\"", "exclude = []", "[[base.layer]] number 1 has no source"),
             ("directory = \"overlay\"", "directory = \"a\"\ntar = \"b\"", "directory and tar; give exactly one"),
             ("directory = \"overlay\"", "packages = [\"x\"]", "\"packages\" and \"from\""),
