@@ -50,7 +50,7 @@ fn primary(gpt: &Gpt) -> Step {
     Step::Write(Lba(1).offset(gpt.sector()), gpt.encode_primary())
 }
 
-/// Size in 4096-byte-equivalent blocks of the ext4 whose first 2048 bytes are `head`, and its block size in bytes
+/// Number of blocks of the ext4 whose first 2048 bytes are `head`, and its block size in bytes
 /// (`Documentation/filesystems/ext4/super.rst` of the kernel: offsets count from byte 1024).
 pub fn ext4_size(head: &[u8]) -> Option<(u64, u64)> {
     let superblock = head.get(1024..)?;
