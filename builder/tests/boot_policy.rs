@@ -418,6 +418,7 @@ fn torn_and_illegal_copies_leave_the_other_copy_in_charge() {
     for (what, block, started) in [
         ("whole", text.clone(), SlotId::A),
         ("torn", text.replace("end=10", "end=07"), SlotId::B),
+        ("torn and talkative", text.replace("end=10", "end=10\\\nBULKHEAD READY"), SlotId::B),
         ("tries=9", text.replace("a_tries=5", "a_tries=9"), SlotId::B),
         ("order=aa", text.replace("order=ab", "order=aa"), SlotId::B),
         ("seq=0x", text.replace("seq=10", "seq=0a").replace("end=10", "end=0a"), SlotId::B),
@@ -428,7 +429,9 @@ fn torn_and_illegal_copies_leave_the_other_copy_in_charge() {
         volume[copy..copy + 512].fill(b'#');
         volume[copy..copy + block.len()].copy_from_slice(block.as_bytes());
         let machine = Machine::new(shared, &volume, [&slot, &slot]);
-        kernel_of(&machine.bios(), started);
+        let log = machine.bios();
+        kernel_of(&log, started);
+        assert!(!log.iter().any(|line| line.contains("BULKHEAD")), "{}", log.join("\n"));
     }
 }
 
