@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bulkhead: {}", cli::chain(&error));
+            cli::output::note(cli::chain(&error));
             ExitCode::from(error.exit_code())
         }
     }

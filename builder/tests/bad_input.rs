@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use product::{Product, bulkhead, names};
+use product::{Outcome, Product, bulkhead, names};
 use samples::{Tar, deb, module};
 
 /// A mistake: its name, how it is made, the exit code, and what the message must say.
@@ -566,7 +566,8 @@ fn a_build_killed_at_any_moment_leaves_nothing_under_the_final_name() {
     product.extra = ["--format", "raw,vmdk", "--force"].map(str::to_owned).to_vec();
     product.build().expect("after the last kill", 0, &[]);
     assert!(fs::read(product.image()).unwrap() == undisturbed);
-    assert!(!product.results().iter().any(|name| name.ends_with(".partial")), "{:?}", product.results());
+    // The next build tidies up after the dead ones.
+    assert_eq!(product.results(), ["sample-1.0.0.img", "sample-1.0.0.vmdk"]);
 }
 
 #[test]
@@ -598,6 +599,37 @@ fn inspect_and_verify_refuse_what_is_no_disk_image() {
     let image = product.image().display().to_string();
     bulkhead(["verify", &image, "--trust", &text("base")]).expect("no keys there", 3, &["base.pub"]);
     assert_eq!(bulkhead(["verify", &image, "--trust", &keys]).code, Some(0));
+}
+
+#[test]
+fn a_name_taken_by_a_dangling_link_is_refused_too() {
+    let product = Product::new();
+    fs::create_dir(product.path("out")).unwrap();
+    std::os::unix::fs::symlink("nowhere", product.image()).unwrap();
+    product.build().expect("dangling link", 5, &["/out/sample-1.0.0.img\" exists", "--force"]);
+    assert_eq!(fs::read_link(product.image()).unwrap(), Path::new("nowhere"));
+    assert_eq!(product.results(), ["sample-1.0.0.img"]);
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_error_and_a_full_output_is() {
+    let product = Product::new();
+    let plan = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+        command.arg("plan").arg(product.path("recipe.toml")).stderr(Stdio::piped());
+        command
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let outcome = Outcome::from(plan().stdout(writer).output().unwrap());
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let outcome = Outcome::from(plan().stdout(full).output().unwrap());
+    outcome.expect("full output", 6, &["cannot write \"standard output\"", "No space left on device"]);
+    // Progress nobody reads must not end a build.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(product.command().stdout(Stdio::null()).stderr(writer).status().unwrap().success());
 }
 
 #[test]

@@ -7,13 +7,16 @@ mod boot_files;
 mod disk;
 mod inputs;
 mod result;
+mod scratch;
 mod slots;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use disk::digest;
 pub use result::{Built, BuiltSlot};
+use scratch::Scratch;
 
 use crate::export::{self, Description, Existing, Format};
 use crate::keys::Keys;
@@ -48,10 +51,7 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     let targets = targets(&plan, options)?;
     let keys = load_keys(recipe)?;
     fs::create_dir_all(&options.output).map_err(Error::io("create", &options.output))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".bulkhead-")
-        .tempdir_in(&options.output)
-        .map_err(Error::io("create a scratch folder in", &options.output))?;
+    let scratch = Scratch::new(&options.output)?;
 
     let trees = inputs::load(recipe, &plan, scratch.path(), progress)?;
     progress.stage("linking GRUB");
@@ -91,7 +91,14 @@ fn publish(raw: &Path, path: &Path, options: &Options) -> Result<()> {
         return fs::rename(raw, path).map_err(Error::io("create", path));
     }
     // Unlike a rename, a link never replaces what somebody else put there meanwhile.
-    fs::hard_link(raw, path).map_err(Error::io("create", path))
+    match fs::hard_link(raw, path) {
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
+        // Some file systems have no links.
+        Err(cause) if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            fs::rename(raw, path).map_err(Error::io("create", path))
+        }
+        linked => linked.map_err(Error::io("create", path)),
+    }
 }
 
 fn existing(options: &Options) -> Existing {
@@ -104,11 +111,15 @@ fn targets(plan: &Plan, options: &Options) -> Result<Vec<(Format, PathBuf)>> {
     for format in &options.formats {
         let path = options.output.join(format.file_name(&plan.stem));
         if !options.force && path.exists() {
-            return Err(Error::Refused(format!("\"{}\" exists; remove it or add --force", path.display())));
+            return Err(exists(&path));
         }
         targets.push((*format, path));
     }
     Ok(targets)
+}
+
+fn exists(path: &Path) -> Error {
+    Error::Refused(format!("\"{}\" exists; remove it or add --force", path.display()))
 }
 
 fn load_keys(recipe: &Recipe) -> Result<Keys> {

@@ -7,6 +7,7 @@ use builder::build::{Options, build};
 use builder::export::Format;
 use builder::recipe::Recipe;
 
+use super::output;
 use super::progress::Bar;
 
 /// Build the disk image a recipe describes
@@ -35,11 +36,6 @@ impl Arguments {
         let mut bar = Bar::new();
         let built = build(&recipe, &options, &mut bar)?;
         bar.finish();
-        if self.json {
-            println!("{:#}", built.to_json());
-        } else {
-            print!("{built}");
-        }
-        Ok(())
+        if self.json { output::line(format_args!("{:#}", built.to_json())) } else { output::text(&built) }
     }
 }

@@ -7,6 +7,8 @@ use builder::opened::OpenedImage;
 use builder::{Error, Result};
 use formats::manifest::Manifest;
 
+use super::output;
+
 /// Wrap a raw disk image for a hypervisor
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -37,7 +39,7 @@ impl Arguments {
         for format in self.format {
             let target = folder.join(format.file_name(&stem));
             export::write(format, &self.image, &target, &description, existing)?;
-            println!("{}", target.display());
+            output::line(target.display())?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use builder::{Result, scaffold};
 
 use super::keys::now;
+use super::output;
 
 /// Make a folder with a recipe, an overlay and development keys to start from
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,6 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<()> {
         let made = scaffold::scaffold(&self.directory, self.name.as_deref(), now()?)?;
-        print!("{made}");
-        Ok(())
+        output::text(&made)
     }
 }

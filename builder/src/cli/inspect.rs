@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use builder::Result;
 use builder::inspect::inspect;
 
+use super::output;
+
 /// Print what is inside a disk image, read with our own code only
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -18,11 +20,6 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<()> {
         let report = inspect(&self.image)?;
-        if self.json {
-            println!("{:#}", report.to_json());
-        } else {
-            print!("{report}");
-        }
-        Ok(())
+        if self.json { output::line(format_args!("{:#}", report.to_json())) } else { output::text(&report) }
     }
 }

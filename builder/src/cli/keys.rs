@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use builder::{Error, Result, keys};
 use clap::Subcommand;
 
+use super::output;
+
 /// Make signing keys
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -38,9 +40,8 @@ impl Arguments {
         let Verb::Generate(arguments) = self.verb;
         keys::generate(&arguments.directory, arguments.development, now()?, &arguments.product)?;
         let kind = if arguments.development { "development" } else { "release" };
-        println!("{kind} keys in {}", arguments.directory.display());
-        println!("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public");
-        Ok(())
+        output::line(format_args!("{kind} keys in {}", arguments.directory.display()))?;
+        output::line("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public")
     }
 }
 

@@ -5,6 +5,7 @@ mod export;
 mod init;
 mod inspect;
 mod keys;
+pub mod output;
 mod plan;
 mod progress;
 mod verify;

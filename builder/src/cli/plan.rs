@@ -6,6 +6,8 @@ use builder::Result;
 use builder::plan::Plan;
 use builder::recipe::Recipe;
 
+use super::output;
+
 /// Print what a build would do, and stop
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -19,11 +21,6 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<()> {
         let plan = Plan::new(&Recipe::load(&self.recipe)?)?;
-        if self.json {
-            println!("{:#}", plan.to_json());
-        } else {
-            print!("{plan}");
-        }
-        Ok(())
+        if self.json { output::line(format_args!("{:#}", plan.to_json())) } else { output::text(&plan) }
     }
 }

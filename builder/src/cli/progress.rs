@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use builder::build::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output;
+
 /// A spinner with the current stage on a terminal, one line per stage elsewhere.
 pub struct Bar {
     bar: Option<ProgressBar>,
@@ -34,7 +36,7 @@ impl Progress for Bar {
     fn stage(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
-            None => eprintln!("bulkhead: {text}"),
+            None => output::note(text),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use builder::verify::{Trust, verify};
 use builder::{Error, Result};
 
+use super::output;
+
 /// Check every digest and signature of a disk image and name the place that is
 /// wrong
 ///
@@ -30,9 +32,9 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         let report = verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?;
         if self.json {
-            println!("{:#}", report.to_json());
+            output::line(format_args!("{:#}", report.to_json()))?;
         } else {
-            print!("{report}");
+            output::text(&report)?;
         }
         match report.failures() {
             0 => Ok(()),

@@ -156,6 +156,13 @@ impl Product {
     }
 }
 
+impl Drop for Product {
+    /// Makes everything removable again; without root, a folder nobody may enter would stay behind.
+    fn drop(&mut self) {
+        drop(Command::new("chmod").args(["-R", "u+rwX"]).arg(self.folder.path()).status());
+    }
+}
+
 impl From<Output> for Outcome {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
