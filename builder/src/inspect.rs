@@ -11,7 +11,7 @@ use crate::Result;
 use crate::build::digest;
 use crate::layout::Region;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
-use crate::verify::{esp_files, one_line};
+use crate::verify::{esp_files, one_line, printable};
 
 /// Everything found, in reading order.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl fmt::Display for Report {
             }
             writeln!(f, "{}", section.title)?;
             for line in &section.lines {
-                writeln!(f, "  {line}")?;
+                writeln!(f, "  {}", printable(line))?;
             }
         }
         Ok(())
@@ -128,15 +128,13 @@ fn esp(image: &OpenedImage) -> Result<Section> {
     let region = image.region("esp")?;
     let mut lines = Vec::new();
     let mut facts = Vec::new();
-    match esp_files(&image.read(region.start, region.size.0)?) {
-        Ok(files) => {
-            for (path, bytes) in files {
-                let content = formats::Digest::of(&bytes);
-                lines.push(format!("{path}  {} bytes  sha256 {}", bytes.len(), content.short()));
-                facts.push(json!({"path": path, "size": bytes.len(), "sha256": content}));
-            }
-        }
-        Err(problem) => lines.push(problem.to_string()),
+    let read = esp_files(image, &region, &mut |path, bytes| {
+        let content = formats::Digest::of(bytes);
+        lines.push(format!("{path}  {} bytes  sha256 {}", bytes.len(), content.short()));
+        facts.push(json!({"path": path, "size": bytes.len(), "sha256": content}));
+    });
+    if let Err(problem) = read {
+        lines.push(problem.to_string());
     }
     Ok(Section { title: "esp".into(), lines, facts: Value::Array(facts) })
 }

@@ -186,6 +186,97 @@ fn verify_names_the_place_of_every_class_of_single_byte_damage() {
 }
 
 #[test]
+fn verify_notices_any_single_byte_wherever_it_is() {
+    let Some(demo) = demo() else { return };
+    let trust = Trust::load(&demo.keys).unwrap();
+    let copy = demo.scratch.path().join("sampled.img");
+    sparse_copy(&demo.image, &copy);
+    let file = OpenOptions::new().read(true).write(true).open(&copy).unwrap();
+    let opened = OpenedImage::open(&copy).unwrap();
+    let mut random = Random(0x0b17_f11b);
+    // Anywhere: mostly zeros, mostly empty slots. Then where something is, one region after the other.
+    let mut places: Vec<u64> = (0..8).map(|_| random.below(opened.size.0)).collect();
+    let ends = [(0, 34 * 512), (opened.size.0 - 33 * 512, opened.size.0)];
+    let regions = opened.regions().map(|region| (region.start.0, region.end().0)).chain(ends);
+    for (start, end) in regions.collect::<Vec<_>>() {
+        let mut used = None;
+        for _ in 0..1000 {
+            let at = start + random.below(end - start);
+            let mut block = [0; 512];
+            file.read_exact_at(&mut block, at - at % 512).unwrap();
+            if block.iter().any(|byte| *byte != 0) {
+                used = Some(at);
+                break;
+            }
+        }
+        places.push(used.unwrap_or_else(|| start + random.below(end - start)));
+    }
+    for at in places {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        let bit = 1 << random.below(8);
+        file.write_all_at(&[byte[0] ^ bit], at).unwrap();
+        let report = verify(&copy, &trust, false).unwrap();
+        assert_ne!(report.failures(), 0, "bit {bit:#04x} of byte {at}:\n{report}");
+        file.write_all_at(&byte, at).unwrap();
+    }
+}
+
+/// `SplitMix64`: the same places in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+#[test]
+fn signed_slots_that_were_not_shipped_do_not_verify() {
+    let Some(demo) = demo() else { return };
+    let trust = Trust::load(&demo.keys).unwrap();
+    let copy = demo.scratch.path().join("stuffed.img");
+    sparse_copy(&demo.image, &copy);
+    let (opened, file) = (OpenedImage::open(&copy).unwrap(), OpenOptions::new().write(true).open(&copy).unwrap());
+    let (from, to) = (opened.region("site-a").unwrap(), opened.region("site-b").unwrap());
+    file.write_all_at(&opened.read(from.start, from.size.0).unwrap(), to.start.0).unwrap();
+    let report = verify(&copy, &trust, false).unwrap().to_string();
+    assert!(report.contains("FAILED  region site-b footer"), "{report}");
+    let report = verify(&copy, &trust, true).unwrap();
+    assert_eq!(report.failures(), 0, "what an update does: {report}");
+    assert!(report.to_string().contains("1 changed in use"), "{report}");
+}
+
+#[test]
+fn a_disk_in_use_still_needs_a_base_that_starts() {
+    let Some(demo) = demo() else { return };
+    let trust = Trust::load(&demo.keys).unwrap();
+    let copy = demo.scratch.path().join("erased.img");
+    sparse_copy(&demo.image, &copy);
+    let end = OpenedImage::open(&copy).unwrap().region("base-a").unwrap().end().0;
+    let file = OpenOptions::new().write(true).open(&copy).unwrap();
+    file.write_all_at(&formats::footer::erased(), end - formats::footer::FOOTER_SIZE as u64).unwrap();
+    let report = verify(&copy, &trust, true).unwrap();
+    assert_eq!(report.failures(), 1, "{report}");
+    assert!(report.to_string().contains("FAILED  base slots"), "{report}");
+}
+
+#[test]
+fn bytes_behind_the_last_sector_do_not_verify() {
+    let Some(demo) = demo() else { return };
+    let copy = demo.scratch.path().join("longer.img");
+    sparse_copy(&demo.image, &copy);
+    let file = OpenOptions::new().write(true).open(&copy).unwrap();
+    file.set_len(file.metadata().unwrap().len() + 100).unwrap();
+    let report = verify(&copy, &Trust::load(&demo.keys).unwrap(), false).unwrap();
+    assert_eq!(report.failures(), 1, "{report}");
+    assert!(report.to_string().contains("100 bytes behind the last whole sector"), "{report}");
+}
+
+#[test]
 fn an_image_signed_by_others_does_not_verify() {
     let Some(demo) = demo() else { return };
     let strangers: PathBuf = demo.scratch.path().join("strangers");

@@ -2,8 +2,9 @@
 //!
 //! Slots carry their own signatures. Boot code, partition tables, the EFI system partition and the first boot state do not, so the
 //! builder notes the digest of each such region in a record, signs it with the base role, and puts it at the end of the `bios`
-//! partition, where nothing else lives. `bulkhead verify` reads it; the device never needs it. Regions that change during the
-//! appliance's life (boot state, partition table after growth, data) are marked `mutable`.
+//! partition, where nothing else lives. Of each slot it has the footer, so that no other signed slot can stand in unnoticed.
+//! `bulkhead verify` reads it; the device never needs it. Regions that change during the appliance's life (footers, boot state,
+//! partition table after growth, data) are marked `mutable`.
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use formats::boot_state::BootState;
 use formats::fat::{FatKind, FatVolume};
+use formats::footer::FOOTER_SIZE;
 use formats::image_record::{self, ImageRecord, RECORD_SIZE, RecordedRegion};
 use formats::{Bytes, Digest, Lba, SectorSize, SlotId, ext4, mbr, state_volume};
 
@@ -134,7 +135,8 @@ fn write_bios_boot(image: &Image, plan: &Plan, grub: &GrubImages, bios: &Region)
     image.write(bios.start.0, &core)
 }
 
-/// The record is written last: it describes everything before it.
+/// The record is written last: it describes everything before it. Of slots it has the footers, the empty ones too: a footer vouches
+/// for its slot, and which slots an image was shipped with is for the record to say.
 fn write_record(image: &Image, plan: &Plan, keys: &Keys, bios: &Region) -> Result<()> {
     let mut regions = Vec::new();
     for region in &plan.layout.regions {
@@ -142,15 +144,18 @@ fn write_record(image: &Image, plan: &Plan, keys: &Keys, bios: &Region) -> Resul
         if region.name == "bios" {
             recorded.size = Bytes(region.size.0 - RECORD_SIZE as u64);
         }
-        if region.name.starts_with("base-") || region.name.starts_with("site-") {
-            continue;
+        let slot = region.name.starts_with("base-") || region.name.starts_with("site-");
+        if slot {
+            recorded.name = format!("{} footer", region.name);
+            recorded.size = Bytes(FOOTER_SIZE as u64);
+            recorded.start = Bytes(region.end().0 - FOOTER_SIZE as u64);
         }
         regions.push(RecordedRegion {
             digest: image.digest(&recorded)?,
             name: recorded.name,
             start: recorded.start,
             size: recorded.size,
-            mutable: MUTABLE.contains(&region.name.as_str()),
+            mutable: slot || MUTABLE.contains(&region.name.as_str()),
         });
     }
     let record = ImageRecord { format: 1, product: plan.product.clone(), version: plan.base.version.clone(), regions };
@@ -158,5 +163,5 @@ fn write_record(image: &Image, plan: &Plan, keys: &Keys, bios: &Region) -> Resul
     image.write(bios.end().0 - RECORD_SIZE as u64, &area)
 }
 
-/// What a running appliance changes: boot state, data, and the tables when data grows.
+/// What a running appliance changes besides its slots: boot state, data, and the tables when data grows.
 const MUTABLE: [&str; 5] = ["state", "data", "gpt-primary", "gpt-backup", "protective-mbr"];

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use ext4_view::{Ext4, Ext4Read};
+use formats::Bytes;
+use formats::fat::Volume;
 use formats::manifest::ImageInfo;
 use formats::verity::BLOCK_SIZE;
 
@@ -16,33 +18,43 @@ use crate::{Error, Result};
 /// The ESP holds GRUB, signed by the boot key, and nothing else.
 pub(super) fn esp(image: &OpenedImage, trust: &Trust, report: &mut Report) -> Result<()> {
     let region = image.region("esp")?;
-    let bytes = image.read(region.start, region.size.0)?;
-    let files = match files(&bytes) {
-        Ok(files) => files,
-        Err(problem) => {
-            report.fail("esp", chain(&problem));
-            return Ok(());
-        }
-    };
-    for (path, content) in &files {
+    let mut loader = false;
+    let read = files(image, &region, &mut |path, content| {
+        let name = format!("esp {path}");
         if path == LOADER {
-            report
-                .add(format!("esp {path}"), authenticode::verify(content, trust.certificate()).map(|()| SIGNED.into()));
+            loader = true;
+            report.add(name, authenticode::verify(content, trust.certificate()).map(|()| SIGNED.into()));
         } else {
-            report.fail(format!("esp {path}"), "does not belong there: the ESP holds the boot loader only");
+            report.fail(name, "does not belong there: the ESP holds the boot loader only");
         }
-    }
-    if !files.iter().any(|(path, _)| path == LOADER) {
+    });
+    if let Err(problem) = read {
+        report.fail("esp", chain(&problem));
+    } else if !loader {
         report.fail("esp", format!("has no {LOADER}"));
     }
     Ok(())
 }
 
-/// Every file of a FAT volume and its content.
-pub(crate) fn files(volume: &[u8]) -> formats::Result<Vec<(String, Vec<u8>)>> {
-    let mut volume = formats::fat::open_slice(volume)?;
+/// Shows `visit` path and content of every file of the FAT volume in `region`, one at a time: an image from anywhere may claim many
+/// large ones.
+pub(crate) fn files(image: &OpenedImage, region: &Region, visit: &mut dyn FnMut(&str, &[u8])) -> formats::Result<()> {
+    let mut volume = Volume::open(|offset: Bytes, buffer: &mut [u8]| {
+        let end = offset.0.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > region.size.0) {
+            return Err(formats::Error::corrupt(FAT, format!("byte {offset} is behind its end")));
+        }
+        let read = image.file.read_exact_at(buffer, region.start.0 + offset.0);
+        read.map_err(|cause| formats::Error::corrupt(FAT, format!("it cannot be read: {cause}")))
+    })?;
     let found = volume.files()?;
-    found.into_iter().map(|file| Ok((file.path.clone(), volume.read_file(&file)?))).collect()
+    if found.iter().map(|file| file.size.0).sum::<u64>() > region.size.0 {
+        return Err(formats::Error::corrupt(FAT, "its files together are larger than itself"));
+    }
+    for file in &found {
+        visit(&file.path, &volume.read_file(file)?);
+    }
+    Ok(())
 }
 
 /// The boot files of a base whose blocks are already known to be good.
@@ -107,4 +119,5 @@ impl Ext4Read for Slot {
 
 /// The path every UEFI firmware starts from removable media.
 const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+const FAT: &str = "FAT volume";
 const SIGNED: &str = "signed by the boot key";

@@ -1,8 +1,8 @@
 //! Is this image exactly what was built and signed? Every byte of a shipped image belongs to one check, and a check that fails names
 //! the place.
 //!
-//! Slots are judged by their own signatures and hash trees; everything outside them by the signed image record
-//! ([`formats::image_record`]); what belongs to nobody must be zero.
+//! Slots are judged by their own signatures and hash trees; everything outside them, and which slots there are, by the signed image
+//! record ([`formats::image_record`]); what belongs to nobody must be zero.
 
 mod boot_files;
 mod slot;
@@ -58,8 +58,13 @@ pub fn verify(path: &Path, trust: &Trust, in_use: bool) -> Result<Report> {
     let store = regions(&image, trust, in_use, &mut report)?;
     boot_state(&image, in_use, &mut report)?;
     boot_files::esp(&image, trust, &mut report)?;
+    let mut bootable = false;
     for (label, id) in SLOT_PARTITIONS {
-        slot::check(&image, label, id, trust, store.as_ref(), in_use, &mut report)?;
+        let sound = slot::check(&image, label, id, trust, store.as_ref(), in_use, &mut report)?;
+        bootable |= sound && label.starts_with("base");
+    }
+    if !bootable {
+        report.fail("base slots", "neither holds a base that can start");
     }
     unowned(&image, in_use, &mut report)?;
     Ok(report)
@@ -122,11 +127,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.checks {
             let (outcome, text) = check.outcome.parts();
-            writeln!(f, "{}", format!("{outcome:<8}{:<28}{text}", check.name).trim_end())?;
+            writeln!(f, "{}", printable(format!("{outcome:<8}{:<28}{text}", check.name).trim_end()))?;
         }
-        match self.failures() {
-            0 => writeln!(f, "verified: {} checks good", self.checks.len()),
-            n => writeln!(f, "NOT verified: {n} of {} checks failed", self.checks.len()),
+        let changed = self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Changed(_))).count();
+        match (self.failures(), self.checks.len()) {
+            (0, all) if changed == 0 => writeln!(f, "verified: {all} checks good"),
+            (0, all) => writeln!(f, "verified: {} checks good, {changed} changed in use", all - changed),
+            (n, all) => writeln!(f, "NOT verified: {n} of {all} checks failed"),
         }
     }
 }
@@ -186,8 +193,12 @@ fn boot_state(image: &OpenedImage, in_use: bool, report: &mut Report) -> Result<
 fn unowned(image: &OpenedImage, in_use: bool, report: &mut Report) -> Result<()> {
     let mut owned: Vec<(u64, u64)> = image.regions().map(|region| (region.start.0, region.end().0)).collect();
     owned.push((0, TABLE_BYTES));
-    let backup = image.size.0.saturating_sub(BACKUP_BYTES);
-    owned.push((backup, image.size.0));
+    // Whole sectors only: no guest ever sees what is behind the last one, and nothing is put there.
+    let end = image.size.0 - image.size.0 % 512;
+    if end != image.size.0 {
+        report.fail("image size", format!("{} bytes behind the last whole sector", image.size.0 - end));
+    }
+    owned.push((end.saturating_sub(BACKUP_BYTES), end));
     owned.sort_unstable();
     let mut position = 0;
     for (start, end) in owned {
@@ -225,6 +236,18 @@ pub(crate) fn one_line(state: &BootState) -> String {
     facts.join(", ")
 }
 
+/// Text out of an image as a terminal may show it: control characters stand as escapes.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+        shown
+    })
+}
+
 /// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -240,3 +263,23 @@ fn chain(error: &dyn std::error::Error) -> String {
 const TABLE_BYTES: u64 = 34 * 512;
 /// Backup entries and header.
 const BACKUP_BYTES: u64 = 33 * 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_out_of_an_image_cannot_steer_a_terminal() {
+        assert_eq!(printable("Größe\u{1b}[2J\n\u{9b}"), "Größe\\u{1b}[2J\\n\\u{9b}");
+    }
+
+    #[test]
+    fn what_changed_in_use_does_not_count_as_good() {
+        let mut report = Report::default();
+        report.good("a", "");
+        report.differs("b", "", true);
+        assert!(report.to_string().ends_with("verified: 1 checks good, 1 changed in use\n"), "{report}");
+        report.differs("c", "", false);
+        assert!(report.to_string().ends_with("NOT verified: 1 of 3 checks failed\n"), "{report}");
+    }
+}

@@ -13,7 +13,8 @@ use crate::layout::Region;
 use crate::opened::OpenedImage;
 use crate::{Error, Result};
 
-/// Checks the slot in partition `label`. An empty slot is fine when it is really empty.
+/// Checks the slot in partition `label`. An empty slot is fine when it is really empty. True for a slot that could start: signed, and
+/// every block as signed.
 pub(super) fn check(
     image: &OpenedImage,
     label: &str,
@@ -22,7 +23,7 @@ pub(super) fn check(
     store: Option<&TrustStore>,
     in_use: bool,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<bool> {
     let region = image.region(label)?;
     let name = format!("slot {label}");
     let footer = match image.footer(&region)? {
@@ -30,10 +31,10 @@ pub(super) fn check(
         Err(problem) => {
             match first_nonzero(image, region.start.0, region.end().0)? {
                 None if id == SlotId::B || label.starts_with("site") => report.good(name, "empty"),
-                None => report.fail(name, "empty: there is nothing to boot"),
+                None => report.differs(name, "empty: there is nothing to boot", in_use),
                 Some(_) => report.differs(name, chain(&problem), in_use),
             }
-            return Ok(());
+            return Ok(false);
         }
     };
     let role = if label.starts_with("site") { Role::Site } else { Role::Base };
@@ -44,7 +45,7 @@ pub(super) fn check(
         Ok(verified) => verified,
         Err(problem) => {
             report.fail(format!("{name} signature"), chain(&problem));
-            return Ok(());
+            return Ok(false);
         }
     };
     let manifest = verified.manifest();
@@ -53,15 +54,15 @@ pub(super) fn check(
         return blocks(image, &region, info, trust, report);
     }
     report.fail(name, "its manifest describes no image");
-    Ok(())
+    Ok(false)
 }
 
-fn blocks(image: &OpenedImage, region: &Region, info: &ImageInfo, trust: &Trust, report: &mut Report) -> Result<()> {
+fn blocks(image: &OpenedImage, region: &Region, info: &ImageInfo, trust: &Trust, report: &mut Report) -> Result<bool> {
     let name = format!("slot {}", region.name);
     let used = info.size.0;
     if used > region.size.0 - FOOTER_SIZE as u64 {
         report.fail(name, format!("its manifest claims {} bytes, more than the partition has", info.size.0));
-        return Ok(());
+        return Ok(false);
     }
     let parameters = info.parameters();
     let read = |index: u64, buffer: &mut Block| {
@@ -86,5 +87,5 @@ fn blocks(image: &OpenedImage, region: &Region, info: &ImageInfo, trust: &Trust,
     if sound && region.name.starts_with("base") {
         boot_files::base(image, region, info, trust, report)?;
     }
-    Ok(())
+    Ok(sound)
 }
