@@ -21,20 +21,27 @@ build_programs() {
   done
 }
 
-# fetch_debs FOLDER: Debian's kernel and busybox into FOLDER, once.
+# fetch_debs FOLDER: Debian's kernel and busybox into FOLDER, each once; what else is there stays.
 fetch_debs() {
-  local folder=$1 kernel
+  local folder=$1 wanted=()
   mkdir -p "$folder"
-  if compgen -G "$folder/linux-image-*.deb" >/dev/null && compgen -G "$folder/busybox-static_*.deb" >/dev/null; then
-    return
-  fi
-  echo "fetch: Debian's cloud kernel and busybox"
-  if ! apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1; then
+  if ! compgen -G "$folder/linux-image-*.deb" >/dev/null; then wanted+=(linux-image-cloud-amd64); fi
+  if ! compgen -G "$folder/busybox-static_*.deb" >/dev/null; then wanted+=(busybox-static); fi
+  if [ ${#wanted[@]} = 0 ]; then return; fi
+  echo "fetch: ${wanted[*]}"
+  if ! apt-cache show "${wanted[@]}" >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
   fi
-  kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
-  rm -f "$folder"/*.deb
-  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User="$(id -un)" "$kernel" busybox-static)
+  if [ "${wanted[0]}" = linux-image-cloud-amd64 ]; then
+    # An empty package that names the kernel of the day.
+    wanted[0]=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
+  fi
+  # Elsewhere first: a download that was cut off must not be taken for a package next time.
+  rm -rf "$folder/.partial"
+  mkdir "$folder/.partial"
+  (cd "$folder/.partial" && apt-get download -qq -o APT::Sandbox::User="$(id -un)" "${wanted[@]}")
+  mv "$folder/.partial"/*.deb "$folder"
+  rmdir "$folder/.partial"
 }
 
 # build_demo DIR: development keys and the demo appliance, both in DIR.

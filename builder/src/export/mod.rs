@@ -4,7 +4,7 @@
 //! the raw disk is streamed once with bounded memory and its holes are skipped; a file under its final name is always whole
 //! ([`partial`]). Every format is one file of this module: [`raw`], [`qcow2`], [`vmdk`], [`ova`], [`vhd`].
 //!
-//! Leaves to others: what is on the disk (`build`), and where the files go and what they are called in the end (`main`).
+//! Leaves to others: what is on the disk (`build`), and where the files go and what they are called in the end (`build`, `cli`).
 
 mod geometry;
 mod ova;
