@@ -8,6 +8,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod diff;
 pub mod error;
 pub mod export;
 pub mod filesystem;
@@ -16,8 +17,10 @@ pub mod keys;
 pub mod layout;
 pub mod nearest;
 pub mod opened;
+pub mod package;
 pub mod plan;
 pub mod recipe;
+pub mod sbom;
 pub mod scaffold;
 pub mod slot_image;
 pub mod source;

@@ -1,10 +1,12 @@
 //! Layers of the recipe into merged trees.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Progress;
 use crate::plan::Plan;
 use crate::recipe::{Layer, Recipe};
+use crate::source::deb::Control;
 use crate::source::{Context, Mmdebstrap, Source, Spool};
 use crate::tree::{self, Tree};
 use crate::{Error, Result};
@@ -17,16 +19,26 @@ pub struct Trees {
     pub site: Option<Tree>,
 }
 
-/// Loads every layer; `scratch` holds the spool of compressed sources.
-pub fn load(recipe: &Recipe, plan: &Plan, scratch: &Path, progress: &mut dyn Progress) -> Result<Trees> {
-    let mut context =
-        Context { spool: Spool::new(scratch)?, cache: scratch.to_owned(), source_date_epoch: plan.created };
+/// Loads every layer, and says which Debian packages are in base and site; `scratch` holds the spool of compressed sources.
+pub fn load(
+    recipe: &Recipe,
+    plan: &Plan,
+    scratch: &Path,
+    progress: &mut dyn Progress,
+) -> Result<(Trees, [BTreeSet<Control>; 2])> {
+    let mut context = Context {
+        spool: Spool::new(scratch)?,
+        cache: scratch.to_owned(),
+        source_date_epoch: plan.created,
+        packages: BTreeSet::new(),
+    };
     let base = merged(recipe, "base", &recipe.base.layers, &mut context, progress)?;
+    let base_packages = std::mem::take(&mut context.packages);
     let site = match &recipe.site {
         Some(site) => Some(merged(recipe, "site", &site.layers, &mut context, progress)?),
         None => None,
     };
-    Ok(Trees { base, site })
+    Ok((Trees { base, site }, [base_packages, context.packages]))
 }
 
 fn merged(

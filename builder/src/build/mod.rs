@@ -6,6 +6,7 @@
 mod boot_files;
 mod disk;
 mod inputs;
+mod packages;
 mod result;
 mod scratch;
 mod slots;
@@ -31,6 +32,8 @@ pub struct Options {
     pub output: PathBuf,
     /// Image formats. An empty list builds and checks, and keeps nothing.
     pub formats: Vec<Format>,
+    /// Keep the packages of base and site beside the images. They are made in any case: the slots' footers list their members.
+    pub packages: bool,
     /// Replace results that exist.
     pub force: bool,
 }
@@ -50,10 +53,11 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     let plan = Plan::new(recipe)?;
     let targets = targets(&plan, options)?;
     let keys = load_keys(recipe)?;
+    let texts = packages::Texts::load(recipe)?;
     fs::create_dir_all(&options.output).map_err(Error::io("create", &options.output))?;
     let scratch = Scratch::new(&options.output)?;
 
-    let trees = inputs::load(recipe, &plan, scratch.path(), progress)?;
+    let (trees, debian) = inputs::load(recipe, &plan, scratch.path(), progress)?;
     progress.stage("linking GRUB");
     let grub = boot_files::grub_images(recipe, &keys, scratch.path())?;
     progress.stage("making and signing kernel image and initramfs");
@@ -61,12 +65,22 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
 
     let raw = scratch.path().join("disk.img");
     let mut image = disk::Image::create(&raw, &plan)?;
-    let slots = slots::write_all(recipe, &plan, &keys, &contents, &mut image, progress)?;
+    let inputs =
+        slots::Inputs { recipe, plan: &plan, keys: &keys, texts: &texts, debian: &debian, scratch: scratch.path() };
+    let slots = slots::write_all(&inputs, &contents, &mut image, progress)?;
     progress.stage("writing boot code, partition table and boot state");
     disk::write_fixed_regions(&mut image, &plan, &grub, &keys)?;
     image.sync()?;
 
-    let mut built = Built { slots, images: Vec::new() };
+    let mut built = Built::default();
+    for written in slots {
+        built.slots.push(written.slot);
+        if options.packages {
+            let path = options.output.join(written.package_name);
+            publish(&written.package, &path, options)?;
+            built.add_package(&path)?;
+        }
+    }
     for (format, path) in &targets {
         progress.stage(&format!("writing {}", path.display()));
         match format {
@@ -105,17 +119,17 @@ fn existing(options: &Options) -> Existing {
     if options.force { Existing::Replace } else { Existing::Refuse }
 }
 
-/// The path of each result; refuses to replace one unless told to, before any work is done.
+/// The path of each image; refuses to replace an image or package unless told to, before any work is done.
 fn targets(plan: &Plan, options: &Options) -> Result<Vec<(Format, PathBuf)>> {
-    let mut targets = Vec::new();
-    for format in &options.formats {
-        let path = options.output.join(format.file_name(&plan.stem));
-        if !options.force && path.exists() {
-            return Err(exists(&path));
-        }
-        targets.push((*format, path));
+    let image = |format: &Format| (*format, options.output.join(format.file_name(&plan.stem)));
+    let targets: Vec<_> = options.formats.iter().map(image).collect();
+    let packages =
+        plan.slots().filter(|_| options.packages).map(|slot| options.output.join(packages::file_name(plan, slot)));
+    let mut all = targets.iter().map(|(_, path)| path.clone()).chain(packages);
+    match all.find(|path| !options.force && path.exists()) {
+        Some(path) => Err(exists(&path)),
+        None => Ok(targets),
     }
-    Ok(targets)
 }
 
 fn exists(path: &Path) -> Error {

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use crate::{Error, Result};
 
 /// The results of a build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Built {
     /// The slots in the image.
     pub slots: Vec<BuiltSlot>,
     /// The image files and their sizes.
     pub images: Vec<(PathBuf, Bytes)>,
+    /// The package files and their sizes.
+    pub packages: Vec<(PathBuf, Bytes)>,
 }
 
 /// One finished slot.
@@ -42,8 +44,13 @@ pub struct BuiltSlot {
 impl Built {
     /// Notes a finished image file.
     pub(super) fn add_image(&mut self, path: &Path) -> Result<()> {
-        let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-        self.images.push((path.to_owned(), Bytes(size)));
+        self.images.push(measured(path)?);
+        Ok(())
+    }
+
+    /// Notes a finished package file.
+    pub(super) fn add_package(&mut self, path: &Path) -> Result<()> {
+        self.packages.push(measured(path)?);
         Ok(())
     }
 
@@ -55,13 +62,19 @@ impl Built {
                 "used": slot.used, "capacity": slot.capacity, "root-hash": slot.root_hash, "build-id": slot.build_id,
             })
         };
-        let image = |(path, size): &(PathBuf, Bytes)| json!({"path": path, "size": size});
+        let file = |(path, size): &(PathBuf, Bytes)| json!({"path": path, "size": size});
         json!({
             "format": 1,
-            "images": self.images.iter().map(image).collect::<Vec<_>>(),
+            "images": self.images.iter().map(file).collect::<Vec<_>>(),
+            "packages": self.packages.iter().map(file).collect::<Vec<_>>(),
             "slots": self.slots.iter().map(slot).collect::<Vec<_>>(),
         })
     }
+}
+
+fn measured(path: &Path) -> Result<(PathBuf, Bytes)> {
+    let size = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    Ok((path.to_owned(), Bytes(size)))
 }
 
 impl fmt::Display for Built {
@@ -80,7 +93,7 @@ impl fmt::Display for Built {
                 slot.root_hash.short()
             )?;
         }
-        for (path, size) in &self.images {
+        for (path, size) in self.images.iter().chain(&self.packages) {
             writeln!(f, "{}  {size}", path.display())?;
         }
         Ok(())

@@ -1,67 +1,108 @@
-//! Slots: file system and hash tree in one pass, then the signed manifest as footer.
+//! Slots: file system and hash tree in one pass, the members of the package from it, then the one signed manifest as footer and package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use formats::manifest::Member;
 use formats::manifest::{Effects, ImageInfo, Kind, Manifest, Requires, SiteInfo};
 use formats::{Digest, footer, signature};
 
 use super::boot_files::Contents;
 use super::disk::Image;
+use super::packages::{self, Members, Texts};
 use super::{BuiltSlot, Progress};
 use crate::keys::Keys;
 use crate::plan::{Plan, SlotPlan};
 use crate::recipe::Recipe;
+use crate::sbom;
 use crate::slot_image::{self, SlotImage, SlotOptions};
+use crate::source::deb::Control;
 use crate::tree::Tree;
 use crate::{Error, Result};
 
+/// What all slots are made from.
+pub struct Inputs<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// What was decided.
+    pub plan: &'a Plan,
+    /// The signing keys.
+    pub keys: &'a Keys,
+    /// Notes and licence terms.
+    pub texts: &'a Texts,
+    /// The Debian packages of base and site.
+    pub debian: &'a [BTreeSet<Control>; 2],
+    /// A folder for unfinished files, on the disk of the results.
+    pub scratch: &'a Path,
+}
+
+/// A finished slot and its package, still in the scratch folder.
+pub struct Written {
+    /// The slot.
+    pub slot: BuiltSlot,
+    /// The file name its package is to get.
+    pub package_name: String,
+    /// Where the package is now.
+    pub package: PathBuf,
+}
+
 /// Writes the base slot and, if there is one, the site slot.
 pub fn write_all(
-    recipe: &Recipe,
-    plan: &Plan,
-    keys: &Keys,
+    inputs: &Inputs<'_>,
     contents: &Contents,
     image: &mut Image,
     progress: &mut dyn Progress,
-) -> Result<Vec<BuiltSlot>> {
+) -> Result<Vec<Written>> {
     let mut built = Vec::new();
-    for (slot, tree, build_id) in contents.slots(plan) {
+    for (slot, tree, build_id) in contents.slots(inputs.plan) {
         progress.stage(&format!("writing {} ({} entries)", slot.partition, tree.nodes.len()));
-        built.push(write(recipe, plan, keys, slot, tree, build_id, image)?);
+        let written = write_image(inputs, slot, tree, image)?;
+        progress.stage(&format!("compressing the package of {}", slot.partition));
+        built.push(seal(inputs, slot, tree, &written, build_id, image)?);
     }
     Ok(built)
 }
 
-fn write(
-    recipe: &Recipe,
-    plan: &Plan,
-    keys: &Keys,
-    slot: &SlotPlan,
-    tree: &Tree,
-    build_id: Digest,
-    image: &mut Image,
-) -> Result<BuiltSlot> {
-    let region = plan.layout.region(slot.partition)?;
+fn write_image(inputs: &Inputs<'_>, slot: &SlotPlan, tree: &Tree, image: &Image) -> Result<SlotImage> {
+    let region = inputs.plan.layout.region(slot.partition)?;
     let label = slot.kind.to_string();
     let options = SlotOptions {
         label: &label,
         seed: &slot.seed,
         salt: slot.salt,
-        timestamp: plan.created,
+        timestamp: inputs.plan.created,
         partition_size: region.size,
         file: image.file(),
         path: image.path(),
         offset: region.start.0,
     };
-    let written = slot_image::write_slot(tree, &options)?;
-    let manifest = manifest(recipe, plan, keys, slot, &written, build_id);
+    slot_image::write_slot(tree, &options)
+}
+
+/// Makes the package of a written image, and its footer with the same manifest.
+fn seal(
+    inputs: &Inputs<'_>,
+    slot: &SlotPlan,
+    tree: &Tree,
+    written: &SlotImage,
+    build_id: Digest,
+    image: &Image,
+) -> Result<Written> {
+    let Inputs { recipe, plan, keys, texts, debian: [base, site], scratch } = *inputs;
+    let region = plan.layout.region(slot.partition)?;
+    let sbom = sbom::bill(plan, slot, tree, if slot.kind == Kind::Site { site } else { base })?;
+    let members = Members::make(slot, texts.of(slot.kind), sbom, image, (region.start, written.size), scratch)?;
+    let manifest = manifest(recipe, plan, keys, slot, written, build_id, members.list());
     let key = if slot.kind == Kind::Site { &keys.site } else { &keys.base };
-    let footer = manifest
-        .encode()
-        .and_then(|text| footer::encode(&text, &signature::sign(&text, std::slice::from_ref(key))?))
-        .map_err(Error::format(format!("the footer of {}", slot.partition)))?;
+    let context = || Error::format(format!("the manifest of {}", slot.partition));
+    let text = manifest.encode().map_err(context())?;
+    let signatures = signature::sign(&text, std::slice::from_ref(key)).map_err(context())?;
+    let package_name = packages::file_name(plan, slot);
+    let package = scratch.join(&package_name);
+    members.write(&package, &text, &signatures)?;
+    let footer = footer::encode(&text, &signatures).map_err(context())?;
     image.write(region.end().0 - footer.len() as u64, &footer)?;
-    Ok(BuiltSlot {
+    let slot = BuiltSlot {
         kind: slot.kind,
         name: slot.name.clone(),
         version: slot.version.clone(),
@@ -70,10 +111,11 @@ fn write(
         capacity: region.size,
         root_hash: written.root_hash,
         build_id,
-    })
+    };
+    Ok(Written { slot, package_name, package })
 }
 
-/// What the footer says: the same manifest a package of this slot would carry, without members of a package file.
+/// The manifest of package and footer.
 fn manifest(
     recipe: &Recipe,
     plan: &Plan,
@@ -81,6 +123,7 @@ fn manifest(
     slot: &SlotPlan,
     written: &SlotImage,
     build_id: Digest,
+    members: BTreeMap<String, Member>,
 ) -> Manifest {
     let is_site = slot.kind == Kind::Site;
     let site = recipe.site.as_ref().filter(|_| is_site);
@@ -104,7 +147,7 @@ fn manifest(
             salt: written.salt,
             hash_uuid: written.hash_uuid,
         }),
-        members: BTreeMap::new(),
+        members,
         created: plan.created,
         support_end: None,
         site: site.map(|site| SiteInfo {

@@ -10,7 +10,7 @@ use builder::recipe::Recipe;
 use super::output;
 use super::progress::Bar;
 
-/// Build the disk image a recipe describes
+/// Build the disk image a recipe describes, and the packages that update to it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The recipe
@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Image formats, separated by commas: raw, qcow2, vmdk, ova, vhd
     #[arg(long, value_delimiter = ',', default_value = "raw")]
     format: Vec<Format>,
+    /// Do not keep the packages of base and site
+    #[arg(long)]
+    no_packages: bool,
     /// Replace results that exist
     #[arg(long)]
     force: bool,
@@ -32,7 +35,8 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<()> {
         let recipe = Recipe::load(&self.recipe)?;
-        let options = Options { output: self.output, formats: self.format, force: self.force };
+        let options =
+            Options { output: self.output, formats: self.format, packages: !self.no_packages, force: self.force };
         let mut bar = Bar::new();
         let built = build(&recipe, &options, &mut bar)?;
         bar.finish();

@@ -7,10 +7,10 @@ use builder::inspect::inspect;
 
 use super::output;
 
-/// Print what is inside a disk image, read with our own code only
+/// Print what is inside a disk image or package, read with our own code only
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A raw disk image
+    /// A raw disk image, or a package
     image: PathBuf,
     /// Print JSON
     #[arg(long)]

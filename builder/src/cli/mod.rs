@@ -1,6 +1,7 @@
 //! The command line: one verb, one file.
 
 mod build;
+mod diff;
 mod export;
 mod init;
 mod inspect;
@@ -29,12 +30,14 @@ enum Verb {
     Keys(keys::Arguments),
     /// Print what a build would do, and stop
     Plan(plan::Arguments),
-    /// Build the disk image a recipe describes
+    /// Build the disk image a recipe describes, and the packages that update to it
     Build(build::Arguments),
-    /// Print what is inside a disk image, read with our own code only
+    /// Print what is inside a disk image or package, read with our own code only
     Inspect(inspect::Arguments),
-    /// Check every digest and signature of a disk image and name the place that is wrong
+    /// Check every digest and signature of a disk image or package and name the place that is wrong
     Verify(verify::Arguments),
+    /// Say what changes from one package to another, and how much of it must be fetched
+    Diff(diff::Arguments),
     /// Wrap a raw disk image for a hypervisor
     Export(export::Arguments),
 }
@@ -49,6 +52,7 @@ impl Arguments {
             Verb::Build(arguments) => arguments.run(),
             Verb::Inspect(arguments) => arguments.run(),
             Verb::Verify(arguments) => arguments.run(),
+            Verb::Diff(arguments) => arguments.run(),
             Verb::Export(arguments) => arguments.run(),
         }
     }

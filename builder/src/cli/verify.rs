@@ -2,22 +2,24 @@
 
 use std::path::PathBuf;
 
-use builder::verify::{Trust, verify};
+use builder::package::PackageFile;
+use builder::verify::{Trust, package_keys, verify, verify_package};
 use builder::{Error, Result};
 
 use super::output;
 
-/// Check every digest and signature of a disk image and name the place that is
-/// wrong
+/// Check every digest and signature of a disk image or package and name the
+/// place that is wrong
 ///
 /// A shipped image must match in every byte it records. With --in-use, regions
 /// that a running appliance changes (boot state, partition table, data) are
 /// reported and not judged.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A raw disk image
+    /// A raw disk image, or a package
     image: PathBuf,
-    /// Folder with base.pub, site.pub and boot.crt (a keys folder will do)
+    /// Folder with base.pub, site.pub and, for an image, boot.crt and boot.pgp (a
+    /// keys folder will do)
     #[arg(long, value_name = "DIR")]
     trust: PathBuf,
     /// The disk has been running: do not judge what may have changed
@@ -30,7 +32,11 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<()> {
-        let report = verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?;
+        let report = match PackageFile::detect(&self.image)? {
+            Some(_) if self.in_use => return Err(Error::input("--in-use is for disks; a package never changes")),
+            Some(package) => verify_package(&package, &package_keys(&self.trust)?)?,
+            None => verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?,
+        };
         if self.json {
             output::line(format_args!("{:#}", report.to_json()))?;
         } else {

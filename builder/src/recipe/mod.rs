@@ -60,6 +60,10 @@ pub struct Product {
     pub seed: Option<String>,
     /// Timestamp of everything in the image, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Never the clock of the build host.
     pub source_date_epoch: i64,
+    /// Release notes of the base package, a Markdown file. Default: name and version.
+    pub notes: Option<PathBuf>,
+    /// Licence terms to accept before the base package is installed, a text file. Default: none.
+    pub eula: Option<PathBuf>,
 }
 
 /// `[keys]`: the signing keys.
@@ -127,6 +131,10 @@ pub struct Site {
     pub hostname: String,
     /// Versions of the base it runs on, for example `>=1.2, <2`. Default: any.
     pub requires_base: Option<semver::VersionReq>,
+    /// Release notes of the site package, a Markdown file. Default: name and version.
+    pub notes: Option<PathBuf>,
+    /// Licence terms to accept before the site package is installed, a text file. Default: none.
+    pub eula: Option<PathBuf>,
     /// Layers from bottom to top; later ones win.
     #[serde(rename = "layer")]
     pub layers: Vec<Layer>,

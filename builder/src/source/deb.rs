@@ -17,7 +17,7 @@ use crate::tree::{Layer, Node, OnConflict, Tree, lay};
 use crate::{Error, Result};
 
 /// What the control file of a package says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Control {
     /// Package name.
     pub package: String,
@@ -54,6 +54,7 @@ pub fn load(from: &Path, names: &[String], merged_usr: bool, context: &mut Conte
         let package = Package::open(file)?;
         let data = tar::unpacked(package.data, &what, &mut context.spool)?;
         let tree = tar::read(&data, &what, context.source_date_epoch)?;
+        context.packages.insert(control.clone());
         layers.push(Layer { name: format!("package {} {}", control.package, control.version), tree });
     }
     if layers.is_empty() {

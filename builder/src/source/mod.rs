@@ -2,6 +2,7 @@
 //!
 //! Every source becomes a [`Tree`] whose file contents stay on disk; [`crate::tree::merge`] lays several over each other.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -47,6 +48,8 @@ pub struct Context {
     pub cache: PathBuf,
     /// The time of everything that has no time of its own, in seconds since 1970.
     pub source_date_epoch: i64,
+    /// The Debian packages unpacked so far.
+    pub packages: BTreeSet<deb::Control>,
 }
 
 impl Source {

@@ -1,10 +1,11 @@
-//! Is this image exactly what was built and signed? Every byte of a shipped image belongs to one check, and a check that fails names
+//! Is this image or package exactly what was built and signed? Every byte of a shipped image belongs to one check, and a check that fails names
 //! the place.
 //!
 //! Slots are judged by their own signatures and hash trees; everything outside them, and which slots there are, by the signed image
 //! record ([`formats::image_record`]); what belongs to nobody must be zero.
 
 mod boot_files;
+mod package;
 mod slot;
 mod trust;
 
@@ -17,7 +18,8 @@ use formats::{Bytes, image_record};
 use serde_json::{Value, json};
 
 pub(crate) use boot_files::files as esp_files;
-pub use trust::Trust;
+pub use package::verify_package;
+pub use trust::{Trust, package_keys};
 
 use crate::Result;
 use crate::build::digest;

@@ -30,8 +30,7 @@ impl Trust {
     /// These keys as the trust store of `product`. Whether a build is for development is shown, not judged, here: that is the
     /// appliance's own decision, made with the store it was built with.
     pub(super) fn store(&self, product: &str) -> formats::Result<TrustStore> {
-        let thresholds = [(Role::Base, 1), (Role::Site, 1)].into();
-        TrustStore::new(product, self.keys.clone(), thresholds, true)
+        store(product, &self.keys)
     }
 
     /// The OpenPGP form of the boot key.
@@ -43,6 +42,23 @@ impl Trust {
     pub(super) fn certificate(&self) -> &[u8] {
         &self.certificate
     }
+}
+
+/// The package keys in a folder: those of `base.pub`, `site.pub` and `licence.pub` that exist; at least one must.
+pub fn package_keys(directory: &Path) -> Result<Vec<TrustedKey>> {
+    let files = [("base.pub", Role::Base), ("site.pub", Role::Site), ("licence.pub", Role::Licence)];
+    let present = files.into_iter().filter(|(name, _)| directory.join(name).exists());
+    let keys = present.map(|(name, role)| key(directory, name, role)).collect::<Result<Vec<_>>>()?;
+    if keys.is_empty() {
+        let directory = directory.display();
+        return Err(Error::input(format!("\"{directory}\" has none of base.pub, site.pub and licence.pub")));
+    }
+    Ok(keys)
+}
+
+/// These keys as the trust store of `product`: one signature of the right role will do.
+pub(super) fn store(product: &str, keys: &[TrustedKey]) -> formats::Result<TrustStore> {
+    TrustStore::new(product, keys.to_vec(), keys.iter().map(|key| (key.role, 1)).collect(), true)
 }
 
 fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {

@@ -126,8 +126,12 @@ pub fn module(information: &[&str]) -> Vec<u8> {
 
 /// Loads a source with its spool and cache in `directory`.
 pub fn load(source: &Source, directory: &Path) -> builder::Result<Tree> {
-    let mut context =
-        Context { spool: Spool::new(directory)?, cache: directory.to_owned(), source_date_epoch: 1_700_000_000 };
+    let mut context = Context {
+        spool: Spool::new(directory)?,
+        cache: directory.to_owned(),
+        source_date_epoch: 1_700_000_000,
+        packages: std::collections::BTreeSet::new(),
+    };
     source.load(&mut context)
 }
 

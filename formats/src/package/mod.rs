@@ -16,7 +16,7 @@ mod write;
 
 pub use chunks::{Chunk, ChunkIndex, MAX_CHUNK, MAX_CHUNKS};
 pub use image::{Decoder, ImageEncoder};
-pub use read::{Claims, Data, Details, Documents, Image, Package, peek};
+pub use read::{Claims, Data, Details, Documents, Image, Package, peek, peek_manifest};
 pub use ustar::{Block, MAX_MEMBER, TRAILER, encode as encode_header, padding};
 pub use write::write;
 

@@ -110,7 +110,9 @@ impl<R: Read> Package<R> {
         check_members(verified.manifest())?;
         Ok(Self { input, verified, manifest, signatures })
     }
+}
 
+impl<R> Package<R> {
     /// The manifest and who signed it.
     pub const fn verified(&self) -> &VerifiedManifest {
         &self.verified
@@ -145,12 +147,19 @@ impl<R: Read> Package<R> {
         let fault = if actual < expected { "it is cut off" } else { "something follows it" };
         Err(Error::corrupt(WHAT, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
     }
+}
 
+impl<R: Read> Package<R> {
     /// Reads every member in front of the image and checks it against the manifest.
     pub fn details(mut self) -> Result<Details<R>> {
         let documents = self.input.documents(self.verified.manifest())?;
         Ok(Details { package: self, documents })
     }
+}
+
+/// The manifest without asking who signed it, for people who want to look.
+pub fn peek_manifest(input: impl Read) -> Result<Manifest> {
+    Ok(Manifest::parse(&Members { input }.read_small(MANIFEST, None)?)?)
 }
 
 /// Reads everything in front of the image without asking who signed it, for people who want to look.

@@ -1,4 +1,6 @@
-//! What is inside a disk image, read with our own parsers only. Facts, no verdicts: judging is [`crate::verify`].
+//! What is inside a disk image or a package, read with our own parsers only. Facts, no verdicts: judging is [`crate::verify`].
+
+mod package;
 
 use std::fmt;
 use std::path::Path;
@@ -11,6 +13,7 @@ use crate::Result;
 use crate::build::digest;
 use crate::layout::Region;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
+use crate::package::PackageFile;
 use crate::verify::{esp_files, one_line, printable};
 
 /// Everything found, in reading order.
@@ -26,8 +29,11 @@ struct Section {
     facts: Value,
 }
 
-/// Reads the raw image at `path`.
+/// Reads the package or raw image at `path`; its content decides which it is.
 pub fn inspect(path: &Path) -> Result<Report> {
+    if let Some(package) = PackageFile::detect(path)? {
+        return Ok(Report { sections: package::sections(&package)? });
+    }
     let image = OpenedImage::open(path)?;
     let mut sections = vec![disk(&image)?, state(&image)?];
     for (label, _) in SLOT_PARTITIONS {

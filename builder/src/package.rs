@@ -1,0 +1,66 @@
+//! Package files on the build host: known by their content, not by their name.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use formats::Bytes;
+use formats::package::{self, Claims};
+
+use crate::{Error, Result};
+
+/// An opened package file.
+#[derive(Debug)]
+pub struct PackageFile {
+    /// The open file.
+    pub file: File,
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// Its length.
+    pub size: Bytes,
+}
+
+impl PackageFile {
+    /// Opens `path` when it is a package; `None` for anything else, such as a disk image.
+    pub fn detect(path: &Path) -> Result<Option<Self>> {
+        let mut file = File::open(path).map_err(Error::io("open", path))?;
+        let size = Bytes(file.metadata().map_err(Error::io("read", path))?.len());
+        let mut start = Vec::new();
+        file.by_ref().take(HEADER).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        let found = package::is_package(&start);
+        Ok(found.then(|| Self { file, path: path.to_owned(), size }))
+    }
+
+    /// Opens `path`, which must be a package.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is something else.
+    pub fn open(path: &Path) -> Result<Self> {
+        let not =
+            || Error::input(format!("\"{}\" is not a package: it does not begin with its manifest", path.display()));
+        Self::detect(path)?.ok_or_else(not)
+    }
+
+    /// What it says about itself, not verified.
+    pub fn claims(&self) -> Result<Claims> {
+        package::peek(self.reader()?).map_err(|error| self.refused(error))
+    }
+
+    /// The file from its first byte on.
+    pub fn reader(&self) -> Result<BufReader<&File>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
+        Ok(BufReader::new(file))
+    }
+
+    /// An error of the format's own reader, about this file.
+    pub fn refused(&self, error: package::Error) -> Error {
+        match error {
+            package::Error::Io(cause) => Error::io("read", &self.path)(cause),
+            package::Error::Format(cause) => Error::format(format!("package \"{}\"", self.path.display()))(cause),
+        }
+    }
+}
+
+/// The first header.
+const HEADER: u64 = 512;
