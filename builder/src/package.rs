@@ -23,6 +23,10 @@ pub struct PackageFile {
 impl PackageFile {
     /// Opens `path` when it is a package; `None` for anything else, such as a disk image.
     pub fn detect(path: &Path) -> Result<Option<Self>> {
+        // Not even opened: a pipe would make us wait for somebody who writes to it.
+        if !std::fs::metadata(path).map_err(Error::io("open", path))?.is_file() {
+            return Ok(None);
+        }
         let mut file = File::open(path).map_err(Error::io("open", path))?;
         let size = Bytes(file.metadata().map_err(Error::io("read", path))?.len());
         let mut start = Vec::new();

@@ -58,7 +58,7 @@ fn a_sound_product_builds_so_that_the_refusals_below_mean_something() {
     let product = Product::new();
     product.tar_on_top(large_tar());
     product.build().expect("sound", 0, &[]);
-    assert_eq!(product.results(), ["sample-1.0.0.img"]);
+    assert_eq!(product.results(), ["sample-1.0.0.img", "sample-base-1.0.0.pkg"]);
 }
 
 #[test]
@@ -479,7 +479,7 @@ fn an_existing_result_is_kept_unless_forced_and_even_then_until_the_new_one_is_w
     product.edit("[\"nothing\"]", "[\"dm-verity\"]");
     product.build().expect("forced", 0, &[]);
     assert!(fs::read(product.image()).unwrap().len() > 1 << 20);
-    assert_eq!(product.results(), ["sample-1.0.0.img"]);
+    assert_eq!(product.results(), ["sample-1.0.0.img", "sample-base-1.0.0.pkg"]);
 }
 
 #[test]
@@ -567,7 +567,7 @@ fn a_build_killed_at_any_moment_leaves_nothing_under_the_final_name() {
     product.build().expect("after the last kill", 0, &[]);
     assert!(fs::read(product.image()).unwrap() == undisturbed);
     // The next build tidies up after the dead ones.
-    assert_eq!(product.results(), ["sample-1.0.0.img", "sample-1.0.0.vmdk"]);
+    assert_eq!(product.results(), ["sample-1.0.0.img", "sample-1.0.0.vmdk", "sample-base-1.0.0.pkg"]);
 }
 
 #[test]
@@ -675,7 +675,7 @@ fn help_of_every_verb_says_how_and_fits_the_terminal() {
         &["plan", "--help"],
         &["build", "--help"],
     ];
-    let more = [&["inspect", "--help"][..], &["verify", "--help"], &["export", "--help"]];
+    let more = [&["inspect", "--help"][..], &["verify", "--help"], &["diff", "--help"], &["export", "--help"]];
     for arguments in verbs.iter().chain(&more) {
         let output =
             Command::new(env!("CARGO_BIN_EXE_bulkhead")).args(*arguments).env("COLUMNS", "200").output().unwrap();

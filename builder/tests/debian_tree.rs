@@ -92,6 +92,7 @@ fn slot(archive: &Path, file: &Path) -> SlotImage {
         spool: Spool::new(scratch.path()).unwrap(),
         cache: scratch.path().to_owned(),
         source_date_epoch: 1_767_225_600,
+        packages: std::collections::BTreeSet::new(),
     };
     let tree = Source::Tar(archive.to_owned()).load(&mut context).unwrap();
     tree.validate().unwrap();

@@ -73,14 +73,6 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     image.sync()?;
 
     let mut built = Built::default();
-    for written in slots {
-        built.slots.push(written.slot);
-        if options.packages {
-            let path = options.output.join(written.package_name);
-            publish(&written.package, &path, options)?;
-            built.add_package(&path)?;
-        }
-    }
     for (format, path) in &targets {
         progress.stage(&format!("writing {}", path.display()));
         match format {
@@ -93,6 +85,14 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     if let Some((_, path)) = targets.iter().find(|(format, _)| *format == Format::Raw) {
         publish(&raw, path, options)?;
         built.add_image(path)?;
+    }
+    for written in slots {
+        built.slots.push(written.slot);
+        if options.packages {
+            let path = options.output.join(written.package_name);
+            publish(&written.package, &path, options)?;
+            built.add_package(&path)?;
+        }
     }
     built.images.sort();
     Ok(built)
@@ -126,7 +126,7 @@ fn targets(plan: &Plan, options: &Options) -> Result<Vec<(Format, PathBuf)>> {
     let packages =
         plan.slots().filter(|_| options.packages).map(|slot| options.output.join(packages::file_name(plan, slot)));
     let mut all = targets.iter().map(|(_, path)| path.clone()).chain(packages);
-    match all.find(|path| !options.force && path.exists()) {
+    match all.find(|path| !options.force && fs::symlink_metadata(path).is_ok()) {
         Some(path) => Err(exists(&path)),
         None => Ok(targets),
     }
