@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::recipe::{Layer, Recipe};
 use crate::source::deb::Control;
 use crate::source::{Context, Mmdebstrap, Source, Spool};
-use crate::tree::{self, Tree};
+use crate::tree::{self, Tree, path};
 use crate::{Error, Result};
 
 /// The merged trees of both slots, as their sources describe them.
@@ -63,6 +63,7 @@ fn merged(
         }
         if let Some(path) = &layer.directory {
             refuse_own_keys(&recipe.resolve(path), &recipe.resolve(&recipe.keys.directory), &loaded_layer.tree)?;
+            refuse_own_output(&recipe.resolve(path), &context.cache, &loaded_layer.tree)?;
         }
         loaded.push(loaded_layer);
     }
@@ -73,16 +74,34 @@ fn merged(
 
 /// Refuses a layer that would ship the private keys of this very recipe: everybody can read an image.
 fn refuse_own_keys(layer: &Path, keys: &Path, tree: &Tree) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
-    let (layer, keys) = (real(layer)?, real(keys)?);
-    let Some(inside) = keys.strip_prefix(&layer).ok().and_then(Path::to_str) else { return Ok(()) };
-    match tree.below(inside).find(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "key")) {
+    let Some(inside) = inside(layer, keys)? else { return Ok(()) };
+    match tree.below(&inside).find(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "key")) {
         Some((path, _)) => Err(Error::input(format!(
             "the layer \"{}\" has the private key \"/{path}\"; keep keys.directory outside of it, or exclude \"{inside}\"",
             layer.display()
         ))),
         None => Ok(()),
     }
+}
+
+/// Refuses a layer with the folder of this very build in it: its name is different each time, and results of one build would become
+/// content of the next.
+fn refuse_own_output(layer: &Path, scratch: &Path, tree: &Tree) -> Result<()> {
+    match inside(layer, scratch)? {
+        Some(inside) if tree.nodes.contains_key(&inside) => Err(Error::input(format!(
+            "the layer \"{}\" has the output folder of this build in it, at \"/{}\"; choose another output folder, or exclude this one",
+            layer.display(),
+            path::parent(&inside)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The path of `place` in the layer, if it is there.
+fn inside(layer: &Path, place: &Path) -> Result<Option<String>> {
+    let real = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
+    let (layer, place) = (real(layer)?, real(place)?);
+    Ok(place.strip_prefix(&layer).ok().and_then(Path::to_str).map(str::to_owned))
 }
 
 fn source(recipe: &Recipe, layer: &Layer, which: &str) -> Result<Source> {
@@ -120,6 +139,21 @@ fn existing(recipe: &Recipe, path: &Path, which: &str) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use crate::tree::Node;
+
+    #[test]
+    fn refuses_a_layer_with_the_output_of_the_build_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("layer/out/.bulkhead-x");
+        std::fs::create_dir_all(&scratch).unwrap();
+        let layer = folder.path().join("layer");
+        let tree = crate::source::directory::load(&layer, 0).unwrap();
+        let text = refuse_own_output(&layer, &scratch, &tree).unwrap_err().to_string();
+        assert!(text.contains("at \"/out\"; choose another output folder"), "{text}");
+        let mut excluded = tree;
+        assert!(excluded.exclude(&["out".to_owned()]).is_empty());
+        refuse_own_output(&layer, &scratch, &excluded).unwrap();
+        refuse_own_output(&scratch, folder.path(), &Tree::new(0)).unwrap();
+    }
 
     #[test]
     fn refuses_to_ship_the_keys_of_the_recipe() {

@@ -11,6 +11,7 @@ mod result;
 mod scratch;
 mod slots;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,11 @@ pub trait Progress {
 /// keys that are not allowed; [`Error::Io`] and [`Error::Environment`] for the build host.
 pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) -> Result<Built> {
     let plan = Plan::new(recipe)?;
-    let targets = targets(&plan, options)?;
+    // A format named twice is one file.
+    let targets: BTreeSet<(Format, PathBuf)> = targets(&plan, options)?.into_iter().collect();
+    if targets.iter().any(|(format, _)| *format != Format::Raw) {
+        description(recipe, &plan).check()?;
+    }
     let keys = load_keys(recipe)?;
     let texts = packages::Texts::load(recipe)?;
     fs::create_dir_all(&options.output).map_err(Error::io("create", &options.output))?;
