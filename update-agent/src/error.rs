@@ -28,6 +28,24 @@ pub enum Error {
     /// What was written is not what is read.
     #[error("{0}")]
     NotKept(String),
+    /// The lifecycle does not allow it now.
+    #[error(transparent)]
+    NotNow(#[from] crate::lifecycle::Refusal),
+    /// The release does not suit this appliance.
+    #[error(transparent)]
+    Unfit(#[from] crate::lifecycle::Unfit),
+    /// There is no site to go back to.
+    #[error("there is no site to go back to: {0}")]
+    NoSiteToGoBackTo(String),
+    /// The package contradicts itself.
+    #[error("the package is damaged: {0}")]
+    Source(String),
+    /// The command line contradicts itself.
+    #[error("{0}")]
+    Usage(String),
+    /// This should be impossible.
+    #[error("bug: {0}; nothing was changed")]
+    Bug(String),
 }
 
 /// Result with this program's [`Error`].
@@ -38,9 +56,11 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Content { cause: formats::Error::Untrusted { .. }, .. } => 4,
-            Self::Content { .. } => 3,
-            Self::Refused(_) => 5,
+            Self::Content { .. } | Self::Source(_) => 3,
+            Self::Usage(_) => 2,
+            Self::Refused(_) | Self::NotNow(_) | Self::Unfit(_) | Self::NoSiteToGoBackTo(_) => 5,
             Self::System { .. } | Self::NotKept(_) => 6,
+            Self::Bug(_) => 70,
         })
     }
 }

@@ -39,12 +39,15 @@ pub fn describe(event: Event) -> String {
         Event::Commit(slot) => format!("slot {slot} is healthy and committed"),
         Event::Refill(slot) => format!("slot {slot} is healthy and has all its tries again"),
         Event::GiveUp(slot) => format!("slot {slot} did not start and is given up"),
-        other => format!("{other:?}"),
+        Event::BeginWrite(slot) => format!("slot {slot} is given away to be written"),
+        Event::Arm(slot) => format!("slot {slot} starts on trial at the next restart"),
+        Event::SwitchSite(slot) => format!("site slot {slot} is the one to run from now on"),
+        Event::CountTry(slot) | Event::LastResort(slot) => format!("slot {slot} is started"),
     }
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use formats::Digest;
     use formats::boot_report::{Content, DataReport, Firmware, StateReport};

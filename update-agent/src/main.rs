@@ -1,26 +1,14 @@
-//! Keeps an appliance up to date and tells the truth about it.
-//!
-//! This version knows one boot: it says what runs (`status`), feeds the watchdog and commits the slot it runs from once the machine is
-//! healthy (`serve`). It guarantees that it never writes anything but boot state blocks, always the older one, one sector, read back.
-//!
-//! What bytes mean is the business of `formats`; verifying and mounting happened before it, in the initramfs program.
+//! The command line of the update agent. Everything it does is in the library beside it.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic"))]
-
-mod error;
-mod judge;
-mod serve;
-mod state;
-mod status;
-mod watchdog;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::error::Result;
+use update_agent::command::{history, install, simple};
+use update_agent::error::Result;
+use update_agent::{serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -32,8 +20,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what runs, from which slot, whether it is verified, and what went wrong
+    /// Say what runs, what is on trial, what failed, what the next restart does
     Status(status::Options),
+    /// Install a package into the slot nothing runs from
+    Install(install::Options),
+    /// Keep the release on trial
+    Commit(simple::Commit),
+    /// Go back to the release before, or take back what waits for a restart
+    Rollback(simple::Rollback),
+    /// List what was installed and how it ended
+    History(history::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
 }
@@ -54,6 +50,10 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Status(options) => status::run(options),
+        Command::Install(options) => install::run(options),
+        Command::Commit(options) => simple::commit(options),
+        Command::Rollback(options) => simple::rollback(options),
+        Command::History(options) => history::run(options),
         Command::Serve(options) => serve::run(options),
     }
 }

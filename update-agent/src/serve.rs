@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use formats::boot_report::{BootReport, REPORT_PATH, SiteReport};
 use formats::boot_state::next;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::judge;
+use crate::lifecycle::silent;
 use crate::state::{self, Device};
 use crate::status;
 use crate::watchdog::Watchdogs;
+use crate::workplace::{Access, Workplace};
 
 /// Feeds often: the shortest time a recipe may set is 10 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -72,6 +74,14 @@ fn settle_state(report: &BootReport) -> Result<()> {
         log("this disk has no boot state partition");
         return Ok(());
     };
+    // With its records if at all possible. Without them, as after a start that left no trust store, the boot state alone is brought
+    // up to date below: a healthy machine must come to rest whatever else is missing.
+    let place = Workplace::appliance(report, None, Access::WaitAndChange);
+    if let Err(problem) =
+        place.as_ref().map_err(ToString::to_string).and_then(|place| settle_records(place).map_err(|p| p.to_string()))
+    {
+        log(&format!("update records: {problem}"));
+    }
     let device = Device::open(Path::new(device), true)?;
     let blocks = state::read(&device);
     let Some(present) = blocks.newest else {
@@ -96,6 +106,20 @@ fn settle_state(report: &BootReport) -> Result<()> {
         log(&format!("{} (boot state {}, block {copy})", judge::describe(event), changed.sequence));
         blocks = state::read(&device);
         present = changed;
+    }
+    Ok(())
+}
+
+/// What happened since the last start, and the commit of what is healthy now.
+fn settle_records(place: &Workplace) -> Result<()> {
+    let agent = place.agent(&silent);
+    for step in agent.settle()?.steps {
+        log(&step);
+    }
+    match agent.commit() {
+        Ok(done) => done.steps.iter().for_each(|step| log(step)),
+        Err(Error::NotNow(refusal)) => log(&format!("nothing is committed: {refusal}")),
+        Err(problem) => return Err(problem),
     }
     Ok(())
 }

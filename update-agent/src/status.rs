@@ -1,21 +1,22 @@
-//! What runs, and what went wrong: read from the report of this start, the boot state, and the log of failed starts.
+//! What runs, what is on trial, what failed and why, and what the next restart does: read from the report of this start, the boot
+//! state, the slots, the journal and the log of failed starts, and derived anew each time.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use formats::boot_report::{
-    BootFailure, BootReport, Content, FAILURES_PATH, Firmware, REPORT_PATH, SiteReport, StateSummary,
-};
+use formats::SlotId;
+use formats::boot_report::{BootFailure, BootReport, Content, Firmware, SiteReport, StateSummary};
 use formats::boot_state::BootState;
 use serde::Serialize;
 
 use crate::error::{At, Doing, Result};
+use crate::lifecycle::{Occupant, Summary, silent, summarize};
 use crate::state::{self, Blocks, Device};
+use crate::workplace::{self, Access, Workplace};
 
 /// Failed starts shown, newest last.
 const FAILURES_SHOWN: usize = 3;
-const DATA: &str = "/data";
 
 /// Options of `status`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,8 @@ pub struct Options {
     /// Print the one line test machines wait for
     #[arg(long, conflicts_with_all = ["json", "banner"])]
     ready: bool,
-    /// Boot report of the initramfs program
-    #[arg(long, value_name = "FILE", default_value = REPORT_PATH)]
-    report: PathBuf,
+    #[command(flatten)]
+    place: workplace::Place,
 }
 
 /// All there is to say.
@@ -40,6 +40,8 @@ pub struct Options {
 struct Status {
     #[serde(flatten)]
     report: BootReport,
+    /// What the slots and the records say; nothing when they cannot be read.
+    lifecycle: Option<Summary>,
     /// The boot state now; the report has the one of the start.
     state_now: Option<StateSummary>,
     /// How many of its two blocks are whole now.
@@ -51,20 +53,42 @@ struct Status {
 
 /// Prints the status.
 pub fn run(options: &Options) -> Result<()> {
-    let report = report(&options.report)?;
+    if options.place.disk.is_some() {
+        return of_image(options);
+    }
+    let report = report(&options.place.report)?;
     if options.ready {
         println!("{}", ready(&report));
     } else if options.banner {
         print!("{}", banner(&report));
     } else {
-        let status = gather(report);
+        let status = gather(report, options.place.trust.as_deref());
         if options.json {
-            let json = serde_json::to_string_pretty(&status).map_err(std::io::Error::from);
-            println!("{}", json.doing(|| "write JSON".into())?);
+            print_json(&status)?;
         } else {
             print!("{}", text(&status));
         }
     }
+    Ok(())
+}
+
+/// What an image file holds and what a machine started from it would do.
+fn of_image(options: &Options) -> Result<()> {
+    let workplace = Workplace::open(&options.place, Access::Look)?;
+    let summary = summarize(&workplace.agent(&silent).facts());
+    if options.json {
+        return print_json(&summary);
+    }
+    let mut text = String::new();
+    lifecycle_lines(&mut text, &summary);
+    slot_lines(&mut text, &summary);
+    print!("{text}");
+    Ok(())
+}
+
+fn print_json(facts: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(facts).map_err(std::io::Error::from);
+    println!("{}", json.doing(|| "write JSON".into())?);
     Ok(())
 }
 
@@ -79,19 +103,23 @@ pub fn report(path: &Path) -> Result<BootReport> {
     BootReport::parse(&bytes).at(|| path.display().to_string())
 }
 
-fn gather(report: BootReport) -> Status {
+fn gather(report: BootReport, trust: Option<&Path>) -> Status {
+    let lifecycle = Workplace::appliance(&report, trust, Access::Look)
+        .map(|workplace| summarize(&workplace.agent(&silent).facts()))
+        .map_err(|problem| eprintln!("update-agent: {problem}"))
+        .ok();
     let blocks: Option<Blocks> = report
         .state
         .device
         .as_ref()
         .and_then(|device| Device::open(Path::new(device), false).map_err(|problem| eprintln!("{problem}")).ok())
         .map(|device| state::read(&device));
-    let log = fs::read(Path::new(DATA).join(FAILURES_PATH)).unwrap_or_default();
-    let mut failures = BootFailure::parse_log(&log);
+    let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));
     let state = blocks.as_ref().and_then(|blocks| blocks.newest);
     Status {
         report,
+        lifecycle,
         state_now: state.as_ref().map(StateSummary::from),
         whole_blocks_now: blocks.map(|blocks| blocks.whole),
         failures,
@@ -141,6 +169,9 @@ fn text(status: &Status) -> String {
     } else {
         line(&mut text, "state", "unknown; the boot loader starts whatever loads");
     }
+    if let Some(summary) = &status.lifecycle {
+        lifecycle_lines(&mut text, summary);
+    }
     for warning in &status.report.warnings {
         line(&mut text, "warning", warning);
     }
@@ -149,6 +180,48 @@ fn text(status: &Status) -> String {
         line(&mut text, "failed", &format!("slot {slot}, version {}: {}", failure.version, failure.reason));
     }
     text
+}
+
+/// What is on trial, what the next restart does, and what failed.
+fn lifecycle_lines(text: &mut String, summary: &Summary) {
+    line(text, "update", &summary.state);
+    let next = &summary.next_restart;
+    if let Some(base) = &next.base {
+        let otherwise = next.otherwise.as_ref().map(|other| format!("; else {}", occupant(other))).unwrap_or_default();
+        line(text, "next", &format!("{}{otherwise}", occupant(base)));
+    }
+    if let Some(site) = &next.site {
+        line(text, "next site", &occupant(site));
+    }
+    for failure in &summary.failed {
+        line(
+            text,
+            "failed",
+            &format!("{} in {} slot {}: {}", failure.release, failure.release.kind, failure.slot, failure.reason),
+        );
+    }
+}
+
+/// Every slot with what is in it.
+fn slot_lines(text: &mut String, summary: &Summary) {
+    for (kind, pair) in [("base", &summary.base), ("site", &summary.site)] {
+        for slot in SlotId::BOTH {
+            let content = pair.get(slot);
+            let shown = match (&content.release, &content.problem) {
+                (Some(release), _) => release.to_string(),
+                (None, Some(problem)) => problem.clone(),
+                (None, None) => "empty".into(),
+            };
+            line(text, &format!("{kind} {slot}"), &shown);
+        }
+    }
+}
+
+fn occupant(occupant: &Occupant) -> String {
+    match &occupant.release {
+        Some(release) => format!("slot {}, {release}", occupant.slot),
+        None => format!("slot {}", occupant.slot),
+    }
 }
 
 fn facts(report: &BootReport) -> Vec<(&'static str, String)> {
@@ -195,7 +268,6 @@ const fn yes(condition: bool) -> &'static str {
 mod tests {
     use super::*;
     use crate::judge::tests::sample;
-    use formats::SlotId;
 
     #[test]
     fn the_ready_line_has_product_version_slot_verdict_and_site() {
@@ -228,7 +300,14 @@ mod tests {
             build_id: None,
             reason: "no signature".into(),
         };
-        let status = Status { report, state_now: None, whole_blocks_now: None, failures: vec![failure], state: None };
+        let status = Status {
+            report,
+            lifecycle: None,
+            state_now: None,
+            whole_blocks_now: None,
+            failures: vec![failure],
+            state: None,
+        };
         let text = text(&status);
         assert!(text.contains("warning   disks are copies"), "{text}");
         assert!(text.contains("failed    slot B, version 1.1.0: no signature"), "{text}");

@@ -1,0 +1,209 @@
+//! A disk in memory that remembers every write and flush, so that a power cut can be played after any of them.
+//!
+//! Beside the partitions it holds one more thing the agent writes, the journal file, because a cut takes both at the same moment.
+//! [`Medium`] is what is on the platters; [`Disk`] is what the agent sees: its own writes at once, as behind a cache.
+//!
+//! It can also misbehave: forget what it is told to write, or answer a read, write or flush with an error.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use formats::Bytes;
+
+use super::Part;
+use crate::journal::Store;
+
+/// Bytes in the unit no disk tears.
+pub const SECTOR: usize = 512;
+
+/// What is on the medium. Cheap to clone: partitions are copied when one of two copies is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Medium {
+    parts: BTreeMap<Part, Arc<Vec<u8>>>,
+    /// The journal file.
+    pub journal: Vec<u8>,
+}
+
+/// One thing that was done, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Bytes were written.
+    Write(Write),
+    /// The partition was flushed.
+    Flush(Part),
+    /// Bytes were added to the journal file, durable once the next operation begins.
+    Append(Vec<u8>),
+    /// The journal file was replaced, atomically as by rename.
+    Replace(Vec<u8>),
+}
+
+/// Bytes written to a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Where.
+    pub part: Part,
+    /// From which byte.
+    pub offset: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A fault to inject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The write, counted from 0, fails with an I/O error.
+    Write(usize),
+    /// The write, counted from 0, seems to succeed and changes nothing.
+    Forget(usize),
+    /// Every read of this partition fails.
+    Read(Part),
+    /// The flush, counted from 0, fails.
+    Flush(usize),
+    /// The journal cannot be written: no space.
+    Journal,
+}
+
+/// The simulated disk.
+#[derive(Debug, Default)]
+pub struct Disk {
+    medium: RefCell<Medium>,
+    log: RefCell<Vec<Operation>>,
+    fault: Cell<Option<Fault>>,
+    writes: Cell<usize>,
+    flushes: Cell<usize>,
+}
+
+impl Medium {
+    /// A medium without partitions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes of a partition; empty when it does not exist.
+    pub fn part(&self, part: Part) -> &[u8] {
+        self.parts.get(&part).map_or(&[], |bytes| bytes.as_slice())
+    }
+
+    /// Adds a partition or replaces its bytes.
+    pub fn set(&mut self, part: Part, bytes: Vec<u8>) {
+        self.parts.insert(part, Arc::new(bytes));
+    }
+
+    /// Does one operation completely.
+    pub fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Write(write) => self.write(write, write.bytes.len()),
+            Operation::Flush(_) => {}
+            Operation::Append(bytes) => self.journal.extend_from_slice(bytes),
+            Operation::Replace(bytes) => self.journal.clone_from(bytes),
+        }
+    }
+
+    /// Does the first `length` bytes of a write.
+    pub fn write(&mut self, write: &Write, length: usize) {
+        let (Some(bytes), Some(part)) = (write.bytes.get(..length), self.parts.get_mut(&write.part)) else { return };
+        let place =
+            usize::try_from(write.offset).ok().and_then(|at| Arc::make_mut(part).get_mut(at..)?.get_mut(..bytes.len()));
+        if let Some(place) = place {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
+impl Disk {
+    /// A disk with this content.
+    pub fn new(medium: Medium) -> Self {
+        Self { medium: RefCell::new(medium), ..Self::default() }
+    }
+
+    /// This disk with a fault.
+    #[must_use]
+    pub fn with_fault(self, fault: Fault) -> Self {
+        self.fault.set(Some(fault));
+        self
+    }
+
+    /// What is on it now if nothing is lost.
+    pub fn medium(&self) -> Medium {
+        self.medium.borrow().clone()
+    }
+
+    /// Everything done so far.
+    pub fn log(&self) -> Vec<Operation> {
+        self.log.borrow().clone()
+    }
+
+    fn record(&self, operation: Operation) {
+        self.medium.borrow_mut().apply(&operation);
+        self.log.borrow_mut().push(operation);
+    }
+
+    fn failing(&self, fault: Fault) -> io::Result<()> {
+        if self.fault.get() == Some(fault) { Err(io::Error::other("injected I/O error")) } else { Ok(()) }
+    }
+}
+
+impl super::Disk for Disk {
+    fn size(&self, part: Part) -> io::Result<Bytes> {
+        let medium = self.medium.borrow();
+        let bytes = medium.parts.get(&part).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Bytes(bytes.len() as u64))
+    }
+
+    fn read(&self, part: Part, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.failing(Fault::Read(part))?;
+        let medium = self.medium.borrow();
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = medium.part(part).get(from..).and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write(&self, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let number = self.writes.get();
+        self.writes.set(number.saturating_add(1));
+        self.failing(Fault::Write(number))?;
+        if self.fault.get() == Some(Fault::Forget(number)) {
+            return Ok(());
+        }
+        let aligned = offset.is_multiple_of(SECTOR as u64) && bytes.len().is_multiple_of(SECTOR);
+        let end = offset.saturating_add(bytes.len() as u64);
+        if !aligned || end > self.medium.borrow().part(part).len() as u64 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.record(Operation::Write(Write { part, offset, bytes: bytes.to_vec() }));
+        Ok(())
+    }
+
+    fn flush(&self, part: Part) -> io::Result<()> {
+        let number = self.flushes.get();
+        self.flushes.set(number.saturating_add(1));
+        self.failing(Fault::Flush(number))?;
+        self.record(Operation::Flush(part));
+        Ok(())
+    }
+}
+
+impl Store for Disk {
+    fn load(&self) -> io::Result<Vec<u8>> {
+        Ok(self.medium.borrow().journal.clone())
+    }
+
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.fault.get() == Some(Fault::Journal) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.record(Operation::Append(bytes.to_vec()));
+        Ok(())
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.fault.get() == Some(Fault::Journal) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.record(Operation::Replace(bytes.to_vec()));
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The journal: what the agent set out to do, and how it ended.
+//!
+//! `begin` makes an intent durable and hands out an [`Open`]; nothing may be written to a slot or to the boot state without one.
+//! What is true about the disk is never read from here but from the disk: the journal only remembers what no slot and no boot state
+//! can tell, namely why something failed, who set out to do what, and which sequence numbers were once committed.
+//!
+//! One line per record: 16 hexadecimal digits of the SHA-256 of the JSON, a space, the JSON. A torn or foreign line is skipped, so
+//! that a power cut spoils at most the line being written. Records are written by one version and read by another: unknown fields
+//! and unknown records are ignored.
+
+mod record;
+mod store;
+
+use formats::manifest::Kind;
+use formats::{Digest, SlotId};
+
+pub use record::{Action, Entry, Floor, Outcome, Record, Release, Verb};
+pub use store::{Directory, Memory, Store};
+
+use crate::error::{Doing, Result};
+
+/// Above this size in bytes the older half of the journal is dropped; sequence floors are kept.
+pub const LIMIT: usize = 64 << 10;
+
+/// The journal of one appliance.
+pub struct Journal<'a> {
+    store: &'a dyn Store,
+    clock: fn() -> u64,
+}
+
+/// An intent that is on disk and not yet ended. Dropping it is what a crash does: the next start of the agent ends it.
+#[must_use = "an action that is never ended looks like a crash"]
+#[derive(Debug)]
+pub struct Open {
+    number: u64,
+    /// What is being done.
+    pub action: Action,
+}
+
+/// Everything the journal still remembers, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History(pub Vec<Record>);
+
+impl<'a> Journal<'a> {
+    /// A journal in `store`; `clock` gives seconds since 1970 and decides nothing.
+    pub fn new(store: &'a dyn Store, clock: fn() -> u64) -> Self {
+        Self { store, clock }
+    }
+
+    /// What is remembered. A journal that cannot be read is empty: no decision that keeps the appliance bootable depends on it.
+    pub fn history(&self) -> History {
+        History::parse(&self.store.load().unwrap_or_default())
+    }
+
+    /// Makes the intent durable.
+    pub fn begin(&self, action: Action) -> Result<Open> {
+        let number = self.write(Entry::Begin { action: action.clone() })?;
+        Ok(Open { number, action })
+    }
+
+    /// Ends an action. Also ends one of an earlier run, see [`History::open`].
+    pub fn end(&self, open: Open, outcome: Outcome) -> Result<()> {
+        self.write(Entry::End { of: open.number, action: open.action, outcome })?;
+        Ok(())
+    }
+
+    /// Remembers something that happened without the agent setting out to do it.
+    pub fn note(&self, release: Release, slot: SlotId, outcome: Outcome) -> Result<()> {
+        self.write(Entry::Note { release, slot, outcome })?;
+        Ok(())
+    }
+
+    fn write(&self, entry: Entry) -> Result<u64> {
+        let doing = || "write the update journal".to_owned();
+        let present = self.store.load().doing(doing)?;
+        let history = History::parse(&present);
+        let number = history.0.last().map_or(1, |record| record.number.saturating_add(1));
+        let record = Record { format: record::FORMAT, number, time: (self.clock)(), entry };
+        let line = record.encode().doing(doing)?;
+        if present.len().saturating_add(line.len()) > LIMIT {
+            let mut whole = history.shortened(number).encode().doing(doing)?;
+            whole.extend_from_slice(&line);
+            self.store.replace(&whole).doing(doing)?;
+        } else if present.last().is_some_and(|byte| *byte != b'\n') {
+            // The last line is torn: close it, so that it spoils only itself.
+            self.store.append(&[b"\n", line.as_slice()].concat()).doing(doing)?;
+        } else {
+            self.store.append(&line).doing(doing)?;
+        }
+        Ok(number)
+    }
+}
+
+impl History {
+    /// The readable lines.
+    pub fn parse(bytes: &[u8]) -> Self {
+        Self(bytes.split(|byte| *byte == b'\n').filter_map(Record::parse).collect())
+    }
+
+    fn encode(&self) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.iter().map(Record::encode).collect::<std::io::Result<Vec<_>>>()?.concat())
+    }
+
+    /// The newer half, with the floors of everything as its first record.
+    fn shortened(&self, number: u64) -> Self {
+        let kept = self.0.get(self.0.len().div_ceil(2)..).unwrap_or_default();
+        let entry = Entry::Floors { floors: self.floors() };
+        let floors = Record { format: record::FORMAT, number: number.saturating_sub(1), time: 0, entry };
+        Self([&[floors], kept].concat())
+    }
+
+    /// The action that was begun last and never ended. Earlier ones without an end were ended by being passed over.
+    pub fn open(&self) -> Option<Open> {
+        let last =
+            self.0.iter().rev().find(|record| matches!(record.entry, Entry::Begin { .. } | Entry::End { .. }))?;
+        match &last.entry {
+            Entry::Begin { action } => Some(Open { number: last.number, action: action.clone() }),
+            _ => None,
+        }
+    }
+
+    /// The highest sequence ever committed of each package line.
+    pub fn floors(&self) -> Vec<Floor> {
+        let mut floors: Vec<Floor> = Vec::new();
+        for record in &self.0 {
+            match &record.entry {
+                Entry::Floors { floors: kept } => {
+                    for one in kept {
+                        Floor::raise(&mut floors, one.kind, &one.name, one.sequence);
+                    }
+                }
+                other => {
+                    if let Some((release, _, Outcome::Committed)) = other.outcome() {
+                        Floor::raise(&mut floors, release.kind, &release.name, release.sequence);
+                    }
+                }
+            }
+        }
+        floors
+    }
+
+    /// True when this build was committed once.
+    pub fn committed(&self, build: Digest) -> bool {
+        self.0
+            .iter()
+            .filter_map(|record| record.entry.outcome())
+            .any(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
+    }
+
+    /// How the last change of this kind ended, for everything that says something about a release.
+    pub fn last(&self, kind: Kind) -> Option<(&Release, SlotId, &Outcome, u64)> {
+        self.0.iter().rev().find_map(|record| {
+            let (release, slot, outcome) = record.entry.outcome()?;
+            (release.kind == kind).then_some((release, slot, outcome, record.time))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

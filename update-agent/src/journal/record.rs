@@ -1,0 +1,229 @@
+//! One record of the journal and its line.
+
+use std::fmt;
+use std::io;
+
+use formats::manifest::{Kind, Manifest};
+use formats::{Digest, SlotId};
+use serde::{Deserialize, Serialize};
+
+/// The version of the record this code writes.
+pub const FORMAT: u32 = 1;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Always [`FORMAT`].
+    pub format: u32,
+    /// Counts up.
+    pub number: u64,
+    /// Seconds since 1970 by the machine's clock, which may be wrong.
+    pub time: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The agent set out to do something.
+    Begin {
+        /// What.
+        action: Action,
+    },
+    /// It ended.
+    End {
+        /// Number of the record that began it.
+        of: u64,
+        /// What was to be done, repeated so that a shortened journal still explains itself.
+        action: Action,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Something happened by itself.
+    Note {
+        /// To which release.
+        release: Release,
+        /// In which slot.
+        slot: SlotId,
+        /// What.
+        outcome: Outcome,
+    },
+    /// The sequence floors of records that were dropped.
+    Floors {
+        /// One for each package line.
+        floors: Vec<Floor>,
+    },
+}
+
+/// Something the agent sets out to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Action {
+    /// What.
+    pub verb: Verb,
+    /// With which release.
+    pub release: Release,
+    /// In which slot.
+    pub slot: SlotId,
+    /// Why, when there is more to say than that someone asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The kinds of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Write a slot and start it on trial (base) or switch to it (site).
+    Install,
+    /// Make the running slot the one to stay.
+    Commit,
+    /// Start the other slot, which was good before, on trial (base) or switch to it (site).
+    Rollback,
+    /// Take back an install or rollback that waits for its restart.
+    Disarm,
+    /// Leave the slot on trial.
+    Leave,
+}
+
+/// A release in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Release {
+    /// Base or site.
+    pub kind: Kind,
+    /// Its package line.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its build.
+    pub build_id: Digest,
+    /// Its place in the line.
+    pub sequence: u64,
+}
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Complete, starts on trial at the next restart.
+    Armed,
+    /// Proved itself.
+    Committed,
+    /// The site runs from this slot from now on.
+    Switched,
+    /// Taken back before the restart.
+    Disarmed,
+    /// It was tried, and another release runs now.
+    FellBack {
+        /// Why.
+        reason: String,
+    },
+    /// Power or agent went away in the middle; nothing changed.
+    Interrupted,
+    /// It could not be done; nothing changed.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The highest sequence ever committed of a package line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// Base or site.
+    pub kind: Kind,
+    /// The line.
+    pub name: String,
+    /// Its floor.
+    pub sequence: u64,
+}
+
+impl Floor {
+    /// Raises the floor of one line in `floors`; never lowers it.
+    pub fn raise(floors: &mut Vec<Self>, kind: Kind, name: &str, sequence: u64) {
+        match floors.iter_mut().find(|floor| floor.kind == kind && floor.name == name) {
+            Some(floor) => floor.sequence = floor.sequence.max(sequence),
+            None => floors.push(Self { kind, name: name.into(), sequence }),
+        }
+    }
+}
+
+impl Record {
+    /// The line, ending in a newline.
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        let json = serde_json::to_vec(self)?;
+        let mut line = Digest::of(&json).short().into_bytes();
+        line.push(b' ');
+        line.extend_from_slice(&json);
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// The record in a line without its newline; nothing when it is torn, foreign or from a later format.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let (check, json) = line.split_at_checked(17)?;
+        if check.strip_suffix(b" ")? != Digest::of(json).short().as_bytes() {
+            return None;
+        }
+        serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
+    }
+}
+
+impl Entry {
+    /// What it says about how a release fared.
+    pub fn outcome(&self) -> Option<(&Release, SlotId, &Outcome)> {
+        match self {
+            Self::End { action, outcome, .. } => Some((&action.release, action.slot, outcome)),
+            Self::Note { release, slot, outcome } => Some((release, *slot, outcome)),
+            Self::Begin { .. } | Self::Floors { .. } => None,
+        }
+    }
+}
+
+impl From<&Manifest> for Release {
+    fn from(manifest: &Manifest) -> Self {
+        Self {
+            kind: manifest.kind,
+            name: manifest.name.clone(),
+            version: manifest.version.to_string(),
+            build_id: manifest.build_id,
+            sequence: manifest.sequence,
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Install => "install",
+            Self::Commit => "commit",
+            Self::Rollback => "roll back to",
+            Self::Disarm => "take back",
+            Self::Leave => "leave",
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Armed => f.write_str("complete, starts on trial at the next restart"),
+            Self::Committed => f.write_str("committed"),
+            Self::Switched => f.write_str("switched to"),
+            Self::Disarmed => f.write_str("taken back"),
+            Self::FellBack { reason } => write!(f, "fell back: {reason}"),
+            Self::Interrupted => f.write_str("interrupted; nothing changed"),
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Keeps an appliance up to date and tells the truth about it.
+//!
+//! `lifecycle` decides when a slot may change and is the place to start reading; `slot` writes and proves slots, `state` the boot
+//! state blocks, `journal` remembers, `disk` is the door to all of them. `serve` feeds the watchdog and commits the slot the machine
+//! runs from once it is healthy; `status` says what runs, what is on trial, what failed and why, and what the next restart does.
+//!
+//! What bytes mean is the business of `formats`; verifying and mounting happened before, in the initramfs program.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic"))]
+
+pub mod command;
+pub mod disk;
+pub mod error;
+pub mod journal;
+pub mod judge;
+pub mod lifecycle;
+pub mod serve;
+pub mod slot;
+pub mod source;
+pub mod state;
+pub mod status;
+pub mod watchdog;
+pub mod workplace;

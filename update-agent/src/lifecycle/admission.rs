@@ -1,0 +1,144 @@
+//! Does this release suit this appliance? Pure, and asked before anything is written.
+//!
+//! That the package is signed, by whom it must be, and for this product, is settled by then: there is no manifest otherwise.
+
+use formats::Bytes;
+use formats::manifest::{Kind, Manifest};
+use semver::{Version, VersionReq};
+
+use super::facts::Facts;
+
+/// A release that does not suit, and why. Each reason says the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{release} {misfit}")]
+pub struct Unfit {
+    /// Name and version.
+    pub release: String,
+    /// Why.
+    pub misfit: Misfit,
+}
+
+/// Why a release does not suit; completes a sentence that begins with the release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// Its sequence is below the floor.
+    #[error(
+        "is release number {sequence}, but number {floor} was committed on this appliance: going back is refused. \"update-agent \
+         rollback\" goes back to the release in the other slot; any other has to be released again under a number of at least {floor}"
+    )]
+    Downgrade {
+        /// Its sequence.
+        sequence: u64,
+        /// The highest committed one.
+        floor: u64,
+    },
+    /// It is not for this model.
+    #[error("is for hardware {}, {}", list(.needed), match .model {
+        Some(model) => format!("this is \"{model}\""),
+        None => "and nothing tells what this is; say it with --hardware MODEL".into(),
+    })]
+    Hardware {
+        /// Models it runs on.
+        needed: Vec<String>,
+        /// This model.
+        model: Option<String>,
+    },
+    /// It needs another base.
+    #[error("needs base {needed}, and base {base} may start here; install such a base and commit it first")]
+    NeedsBase {
+        /// What it needs.
+        needed: VersionReq,
+        /// A base that may start.
+        base: Version,
+    },
+    /// It needs another site.
+    #[error("needs site {needed}, and {}; install such a site first", match .site {
+        Some(site) => format!("site {site} runs here"),
+        None => "this appliance has no site".into(),
+    })]
+    NeedsSite {
+        /// What it needs.
+        needed: VersionReq,
+        /// The site that runs.
+        site: Option<Version>,
+    },
+    /// The site that runs could not run on it.
+    #[error("would leave site {site} behind, which needs base {needed}; install a site that runs on both bases first")]
+    LeavesSiteBehind {
+        /// The site that runs.
+        site: Version,
+        /// What that needs.
+        needed: VersionReq,
+    },
+    /// It is bound to another host name.
+    #[error("is for the site \"{theirs}\"; this appliance serves \"{ours}\"")]
+    OtherSite {
+        /// Its host name.
+        theirs: String,
+        /// Ours.
+        ours: String,
+    },
+    /// It has no image.
+    #[error("is a {0} package, which has no slot to be installed into")]
+    NoSlot(Kind),
+    /// Its image is too long.
+    #[error("does not fit: {0}")]
+    TooBig(String),
+}
+
+/// Checks a release against the appliance. `model` is the hardware model if known; `room` the size of the slot partition.
+pub fn admit(facts: &Facts, release: &Manifest, model: Option<&str>, room: Bytes) -> Result<(), Unfit> {
+    match misfit(facts, release, model, room) {
+        None => Ok(()),
+        Some(misfit) => Err(Unfit { release: format!("{} {}", release.name, release.version), misfit }),
+    }
+}
+
+fn misfit(facts: &Facts, release: &Manifest, model: Option<&str>, room: Bytes) -> Option<Misfit> {
+    let Some(image) = &release.image else { return Some(Misfit::NoSlot(release.kind)) };
+    let sequence = release.sequence;
+    if let Some(floor) = facts.floor(release.kind, &release.name).filter(|floor| sequence < *floor) {
+        return Some(Misfit::Downgrade { sequence, floor });
+    }
+    let needed = &release.hardware;
+    if !needed.is_empty() && !model.is_some_and(|ours| needed.iter().any(|one| one == ours)) {
+        return Some(Misfit::Hardware { needed: needed.clone(), model: model.map(Into::into) });
+    }
+    let pair = match release.kind {
+        Kind::Base => base_misfit(facts, release),
+        Kind::Site | Kind::Licence => site_misfit(facts, release),
+    };
+    pair.or_else(|| image.check_fits(room).err().map(|problem| Misfit::TooBig(problem.to_string())))
+}
+
+/// The pair of this base and the present site must be possible in both directions.
+fn base_misfit(facts: &Facts, base: &Manifest) -> Option<Misfit> {
+    let site = facts.active_site().and_then(|slot| facts.site.get(slot).manifest());
+    if let Some(needed) = &base.requires.site {
+        let present = site.map(|site| site.version.clone());
+        if !present.as_ref().is_some_and(|site| needed.matches(site)) {
+            return Some(Misfit::NeedsSite { needed: needed.clone(), site: present });
+        }
+    }
+    let (site, needed) = site.and_then(|site| Some((site, site.requires.base.as_ref()?)))?;
+    let left_behind = !needed.matches(&base.version);
+    left_behind.then(|| Misfit::LeavesSiteBehind { site: site.version.clone(), needed: needed.clone() })
+}
+
+/// A site must run on every base that may start: the one that runs, and the one that waits for its trial.
+fn site_misfit(facts: &Facts, site: &Manifest) -> Option<Misfit> {
+    if let Some(needed) = &site.requires.base {
+        let unsuitable = facts.bases_that_may_start().into_iter().find(|base| !needed.matches(&base.version));
+        if let Some(base) = unsuitable {
+            return Some(Misfit::NeedsBase { needed: needed.clone(), base: base.version.clone() });
+        }
+    }
+    let ours = facts.active_site().and_then(|slot| facts.site.get(slot).manifest()?.site.as_ref())?;
+    let theirs = site.site.as_ref()?;
+    let other = ours.hostname != theirs.hostname;
+    other.then(|| Misfit::OtherSite { theirs: theirs.hostname.clone(), ours: ours.hostname.clone() })
+}
+
+fn list(models: &[String]) -> String {
+    models.iter().map(|model| format!("\"{model}\"")).collect::<Vec<_>>().join(" or ")
+}

@@ -1,0 +1,129 @@
+//! Everything the agent knows, read from the disk in one place.
+
+use formats::SlotId;
+use formats::boot_report::BootFailure;
+use formats::boot_state::BootState;
+use formats::manifest::{Kind, Manifest};
+use formats::trust::TrustStore;
+
+use crate::disk::{Disk, Part, StatePartition};
+use crate::journal::{Floor, History, Journal};
+use crate::slot::{self, Content, Pair};
+use crate::state;
+
+/// What the machine was started from. Nothing of it is known about an image file: nothing runs from that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// The base slot.
+    pub base: SlotId,
+    /// The site slot mounted at `/site`.
+    pub site: Option<SlotId>,
+    /// The site slot the boot state named when the machine started.
+    pub site_named_then: Option<SlotId>,
+}
+
+/// The facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// What runs.
+    pub running: Option<Running>,
+    /// The newest whole boot state block.
+    pub boot: Option<BootState>,
+    /// How many of its two blocks are whole.
+    pub whole_blocks: usize,
+    /// The base slots.
+    pub base: Pair<Content>,
+    /// The site slots.
+    pub site: Pair<Content>,
+    /// What was done before.
+    pub history: History,
+    /// Starts that the initramfs program gave up, oldest first.
+    pub failures: Vec<BootFailure>,
+}
+
+/// Reads them.
+pub fn load(
+    disk: &dyn Disk,
+    journal: &Journal<'_>,
+    trust: &TrustStore,
+    running: Option<Running>,
+    failures: Vec<BootFailure>,
+) -> Facts {
+    let blocks = state::read(&StatePartition(disk));
+    Facts {
+        running,
+        boot: blocks.newest,
+        whole_blocks: blocks.whole,
+        base: Pair::of(|slot| slot::content(disk, Part::Base(slot), trust)),
+        site: Pair::of(|slot| slot::content(disk, Part::Site(slot), trust)),
+        history: journal.history(),
+        failures,
+    }
+}
+
+impl Facts {
+    /// What is in a slot for packages of this kind.
+    pub fn content(&self, kind: Kind, slot: SlotId) -> &Content {
+        match kind {
+            Kind::Site => self.site.get(slot),
+            Kind::Base | Kind::Licence => self.base.get(slot),
+        }
+    }
+
+    /// The base slot that runs.
+    pub fn running_base(&self) -> Option<SlotId> {
+        self.running.map(|running| running.base)
+    }
+
+    /// The highest sequence of each package line that was ever committed, as far as disk and journal tell. A good base slot was
+    /// committed, whatever the journal has forgotten.
+    pub fn floors(&self) -> Vec<Floor> {
+        let mut floors = self.history.floors();
+        for slot in SlotId::BOTH.into_iter().filter(|slot| self.is_good(*slot)) {
+            if let Some(base) = self.base.get(slot).manifest() {
+                Floor::raise(&mut floors, base.kind, &base.name, base.sequence);
+            }
+        }
+        floors
+    }
+
+    /// The floor of one package line.
+    pub fn floor(&self, kind: Kind, name: &str) -> Option<u64> {
+        let floors = self.floors();
+        floors.into_iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
+    }
+
+    /// Whether the boot state calls this base slot good.
+    pub fn is_good(&self, slot: SlotId) -> bool {
+        self.boot.is_some_and(|boot| boot.slot(slot).good)
+    }
+
+    /// The site that runs, or on an image file the one that would: the slot named by the boot state, else the one with the higher
+    /// sequence, as the initramfs program chooses.
+    pub fn active_site(&self) -> Option<SlotId> {
+        if let Some(running) = self.running {
+            return running.site;
+        }
+        let named = self.boot.and_then(|boot| boot.site).filter(|slot| self.site.get(*slot).manifest().is_some());
+        let sequence = |slot: SlotId| self.site.get(slot).manifest().map(|manifest| manifest.sequence);
+        named.or_else(|| {
+            // `max_by_key` takes the last of equals; slot A wins a tie.
+            [SlotId::B, SlotId::A]
+                .into_iter()
+                .filter(|slot| sequence(*slot).is_some())
+                .max_by_key(|slot| sequence(*slot))
+        })
+    }
+
+    /// The bases that may start next, first choice first: a site has to get along with all of them.
+    pub fn bases_that_may_start(&self) -> Vec<&Manifest> {
+        let Some(boot) = self.boot else {
+            return SlotId::BOTH.iter().filter_map(|slot| self.base.get(*slot).manifest()).collect();
+        };
+        let may = |slot: SlotId| boot.slot(slot).good && slot == boot.order || boot.slot(slot).is_on_trial();
+        let home = self.running_base().into_iter();
+        let mut slots: Vec<SlotId> = boot.in_order().into_iter().filter(|slot| may(*slot)).chain(home).collect();
+        slots.dedup();
+        slots.into_iter().filter_map(|slot| self.base.get(slot).manifest()).collect()
+    }
+}

@@ -1,0 +1,28 @@
+//! When a slot may change. The data flow:
+//!
+//! 1. `facts` reads the disk (boot state, footers, journal) and `state` derives from it what the appliance is in the middle of;
+//! 2. `transition` (base) and `site` turn (state, event) into (state, effects) or a refusal: pure, total, one line per legal pair;
+//! 3. `agent` performs the effects one after the other; then everything is derived anew from the disk, never from memory.
+//!
+//! The state is never stored, so no crash can make it lie. Where in the order of effects power may fail without harm is argued in
+//! `transition` (boot state against slot) and in [`crate::slot::write`] (within a slot), and enumerated by `tests/crash_states.rs`.
+//! Whether a package suits this appliance is decided in `admission`, before the first effect.
+
+mod admission;
+mod agent;
+mod facts;
+mod site;
+mod state;
+mod summary;
+mod transition;
+
+pub use admission::{Misfit, Unfit, admit};
+pub use agent::{Agent, Done, silent};
+pub use facts::{Facts, Running, load};
+pub use site::{SiteEvent, SiteState, site_transition};
+pub use state::{Spare, State, derive};
+pub use summary::{Failure, Next, Occupant, Slot, Summary, Trial, summarize};
+pub use transition::{Effect, Event, Refusal, Step, transition};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Writing a release into a slot that nothing runs from.
+//!
+//! The boot state has given the slot away before (it is neither good nor first), and the intent is in the journal: `write` demands
+//! the [`Open`] that proves it. Each step below ends with a flush, because the order is what makes every power cut harmless:
+//!
+//! 1. **The footer is erased**, and the first block with it. From here on the slot is empty for everyone who asks: the initramfs
+//!    program and the agent find no footer; GRUB, which knows nothing of footers, finds no file system. Without this step a
+//!    half-overwritten slot would still carry the old footer, and its new blocks would be believed to be the old release.
+//! 2. **The image is written** except for its first block. A cut leaves an empty slot; these writes may land in any order.
+//! 3. **It is read back and proved** against the signed root hash, the first block taken from memory. Before the slot becomes
+//!    loadable, so that a disk that lost or changed a block is found while the other slot is still the only choice.
+//! 4. **The first block is written** and read back. Now GRUB could load the slot, and what it would load is proved.
+//! 5. **The footer is written** and read back, last of all. Written earlier, it would vouch for blocks still in a cache.
+//!
+//! Putting the slot on trial follows, and is not this module's business.
+
+use formats::Bytes;
+use formats::footer;
+use formats::manifest::ImageInfo;
+use formats::signature::VerifiedManifest;
+use formats::verity::{BLOCK_SIZE, Block};
+
+use super::check;
+use crate::disk::{Disk, Part};
+use crate::error::{At, Doing, Error, Result};
+use crate::journal::Open;
+use crate::source::Source;
+
+/// What a long step is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Writing the image.
+    Writing,
+    /// Reading it back.
+    Proving,
+}
+
+/// Told how far a long step is: done, of how many bytes.
+pub type Progress<'a> = &'a dyn Fn(Phase, Bytes, Bytes);
+
+/// Replaces what is in `part` by the release `manifest` describes and `source` delivers. `_open` is the intent to do so.
+pub fn write(
+    disk: &dyn Disk,
+    part: Part,
+    _open: &Open,
+    manifest: &VerifiedManifest,
+    source: &mut dyn Source,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let place = || part.to_string();
+    let size = disk.size(part).doing(|| format!("measure {part}"))?;
+    let image = manifest.manifest().image().at(place)?;
+    image.check_fits(size).at(place)?;
+    let footer_at = footer::offset(size).at(place)?;
+    let footer = footer::encode(source.manifest(), source.signatures()).at(place)?;
+
+    erase(disk, part, footer_at)?;
+    let head = fill(disk, part, image, source, progress)?;
+    if let Some(fault) = check(disk, part, image, Some(&head), progress)? {
+        return Err(Error::NotKept(format!(
+            "{part} does not hold what was written: {fault}; try again, and replace the disk if it happens again"
+        )));
+    }
+    keep(disk, part, Bytes(0), &head, "first block")?;
+    keep(disk, part, footer_at, &footer, "footer")
+}
+
+/// Step 1.
+fn erase(disk: &dyn Disk, part: Part, footer_at: Bytes) -> Result<()> {
+    let doing = || format!("erase {part}");
+    disk.write(part, footer_at.0, &footer::erased()).doing(doing)?;
+    disk.write(part, 0, &[0; BLOCK_SIZE]).doing(doing)?;
+    disk.flush(part).doing(doing)
+}
+
+/// Step 2. Returns the first block.
+fn fill(
+    disk: &dyn Disk,
+    part: Part,
+    image: &ImageInfo,
+    source: &mut dyn Source,
+    progress: Progress<'_>,
+) -> Result<Block> {
+    let doing = || format!("write {part}");
+    let mut head = None;
+    let mut piece = Vec::new();
+    let mut at = 0_u64;
+    while source.next_piece(&mut piece)? {
+        let end = at.saturating_add(piece.len() as u64);
+        if end > image.size.0 {
+            return Err(Error::Source(format!("the image goes on after the {} its manifest says", image.size)));
+        }
+        let (skip, rest) = match (at, piece.split_first_chunk::<BLOCK_SIZE>()) {
+            (0, Some((first, rest))) => {
+                head = Some(*first);
+                (BLOCK_SIZE as u64, rest)
+            }
+            _ => (0, piece.as_slice()),
+        };
+        if !rest.is_empty() {
+            disk.write(part, at.saturating_add(skip), rest).doing(doing)?;
+        }
+        at = end;
+        progress(Phase::Writing, Bytes(at), image.size);
+    }
+    if at != image.size.0 {
+        return Err(Error::Source(format!("the image ends after {} of {}", Bytes(at), image.size)));
+    }
+    disk.flush(part).doing(doing)?;
+    head.ok_or_else(|| Error::Source("the image begins with a piece shorter than one block".into()))
+}
+
+/// Steps 4 and 5: writes bytes and believes the disk only when it gives them back.
+fn keep(disk: &dyn Disk, part: Part, at: Bytes, bytes: &[u8], what: &str) -> Result<()> {
+    let doing = || format!("write the {what} of {part}");
+    disk.write(part, at.0, bytes).doing(doing)?;
+    disk.flush(part).doing(doing)?;
+    let mut back = vec![0; bytes.len()];
+    disk.read(part, at.0, &mut back).doing(|| format!("read back the {what} of {part}"))?;
+    if back == bytes {
+        Ok(())
+    } else {
+        Err(Error::NotKept(format!("the disk does not keep the {what} of {part}; replace the disk")))
+    }
+}

@@ -1,0 +1,153 @@
+//! What a command works on: the running appliance, or a disk image file.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use formats::boot_report::{BootFailure, BootReport, FAILURES_PATH, REPORT_PATH, SiteReport};
+use formats::trust::TrustStore;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::disk::Disk;
+use crate::disk::appliance::Appliance;
+use crate::disk::image::Image;
+use crate::error::{At, Doing, Error, Result};
+use crate::journal::{Directory, Journal, Memory, Store};
+use crate::lifecycle::{Agent, Running};
+use crate::slot::Progress;
+
+/// Where the initramfs program leaves the keys it verified this start with.
+pub const TRUST_PATH: &str = "/run/bulkhead/trust.json";
+/// Where the agent keeps what must survive a restart.
+pub const DATA: &str = "/data";
+const LOCK: &str = "/run/bulkhead/agent.lock";
+
+/// Options of every command that looks at slots.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// Work on this disk image file instead of the running appliance
+    #[arg(long, value_name = "IMAGE")]
+    pub disk: Option<PathBuf>,
+    /// Trust store; by default the one this appliance was started with
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// Boot report of the initramfs program
+    #[arg(long, value_name = "FILE", default_value = REPORT_PATH, conflicts_with = "disk")]
+    pub report: PathBuf,
+}
+
+/// The disk, its journal, and what is known about this start.
+pub struct Workplace {
+    disk: Box<dyn Disk>,
+    store: Box<dyn Store>,
+    trust: TrustStore,
+    running: Option<Running>,
+    failures: Vec<BootFailure>,
+    /// Held while this value lives: two agents never change one disk at the same time.
+    _lock: Option<Flock<File>>,
+}
+
+/// Whether a command may wait for another one to finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only looks.
+    Look,
+    /// Changes something, and says so when another command is doing that.
+    Change,
+    /// Changes something once the other command is done.
+    WaitAndChange,
+}
+
+impl Workplace {
+    /// Opens what the options name.
+    pub fn open(options: &Place, access: Access) -> Result<Self> {
+        let Some(image) = &options.disk else {
+            let report = crate::status::report(&options.report)?;
+            return Self::appliance(&report, options.trust.as_deref(), access);
+        };
+        let trust = options.trust.as_ref().ok_or_else(|| {
+            Error::Usage("--disk needs --trust FILE: an image file cannot say whom to believe".into())
+        })?;
+        Ok(Self {
+            disk: Box::new(Image::open(image)?),
+            store: Box::new(Memory::default()),
+            trust: trust_store(trust)?,
+            running: None,
+            failures: Vec::new(),
+            _lock: None,
+        })
+    }
+
+    /// The running appliance.
+    pub fn appliance(report: &BootReport, trust: Option<&Path>, access: Access) -> Result<Self> {
+        Ok(Self {
+            disk: Box::new(Appliance::open(Path::new(&report.disk))?),
+            store: Box::new(Directory::new(&Path::new(DATA).join("bulkhead"))),
+            trust: trust_store(trust.unwrap_or(Path::new(TRUST_PATH)))?,
+            running: Some(running(report)),
+            failures: failures(),
+            _lock: lock(access)?,
+        })
+    }
+
+    /// The agent at work here.
+    pub fn agent<'a>(&'a self, progress: Progress<'a>) -> Agent<'a> {
+        Agent {
+            disk: self.disk.as_ref(),
+            journal: Journal::new(self.store.as_ref(), now),
+            trust: &self.trust,
+            running: self.running,
+            failures: self.failures.clone(),
+            progress,
+        }
+    }
+
+    /// Whom to believe.
+    pub fn trust(&self) -> &TrustStore {
+        &self.trust
+    }
+
+    /// True for an image file.
+    pub fn is_image(&self) -> bool {
+        self.running.is_none()
+    }
+}
+
+/// What runs, according to the initramfs program.
+pub fn running(report: &BootReport) -> Running {
+    let site = match &report.site {
+        Some(SiteReport::Running { slot, .. }) => Some(*slot),
+        _ => None,
+    };
+    let site_named_then = report.state.newest.as_ref().and_then(|state| state.site);
+    Running { base: report.slot, site, site_named_then }
+}
+
+/// Starts the initramfs program gave up, oldest first.
+pub fn failures() -> Vec<BootFailure> {
+    BootFailure::parse_log(&fs::read(Path::new(DATA).join(FAILURES_PATH)).unwrap_or_default())
+}
+
+fn trust_store(path: &Path) -> Result<TrustStore> {
+    let bytes = fs::read(path).doing(|| format!("read the trust store \"{}\"", path.display()))?;
+    TrustStore::parse(&bytes).at(|| path.display().to_string())
+}
+
+fn lock(access: Access) -> Result<Option<Flock<File>>> {
+    let how = match access {
+        Access::Look => return Ok(None),
+        Access::Change => FlockArg::LockExclusiveNonblock,
+        Access::WaitAndChange => FlockArg::LockExclusive,
+    };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(LOCK);
+    let file = file.doing(|| format!("open \"{LOCK}\""))?;
+    Flock::lock(file, how).map(Some).map_err(|(_, cause)| Error::System {
+        action: "change anything: another update-agent is at work; \"update-agent status\" says what runs".into(),
+        cause: cause.into(),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where time enters the journal; nothing is decided by it")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,179 @@
+//! The program itself on a disk image file: pre-provisioning, and the same code as on the appliance.
+
+#[expect(dead_code, reason = "shared with the crash tests, which use all of it")]
+#[path = "crash/fixtures.rs"]
+mod fixtures;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fixtures::{medium, release, trust};
+use formats::SlotId::A;
+use formats::boot_state::BootState;
+use formats::gpt::{Gpt, Partition, types};
+use formats::manifest::Kind;
+use formats::{Guid, Lba, SectorSize};
+use update_agent::disk::Part;
+
+const MIB_SECTORS: u64 = 2048;
+const DISK_SECTORS: u64 = 8 * MIB_SECTORS;
+
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    /// An image with base 1 and site 10 in their slots A, each partition one MiB, and a trust store beside it.
+    fn new() -> Self {
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        let (base, site) = (release(Kind::Base, 1), release(Kind::Site, 10));
+        let content = medium([Some(&base), None], [Some(&site), None], &BootState::initial(A, Some(A)));
+        let mut partitions = BTreeMap::new();
+        let mut disk = vec![0; usize::try_from(DISK_SECTORS * 512).unwrap()];
+        for (number, part) in (1_u32..).zip(Part::ALL) {
+            let first = u64::from(number) * MIB_SECTORS;
+            let entry = Partition {
+                type_guid: types::LINUX_DATA,
+                guid: Guid::derive("seed", &part.label()),
+                first: Lba(first),
+                last: Lba(first + MIB_SECTORS - 1),
+                attributes: 0,
+                name: part.label(),
+            };
+            partitions.insert(number, entry);
+            let at = usize::try_from(first * 512).unwrap();
+            let bytes = content.part(part);
+            // A footer is at the end of its partition.
+            let footer = formats::footer::FOOTER_SIZE;
+            let (image, tail) =
+                if part == Part::State { (bytes, &[][..]) } else { bytes.split_at(bytes.len() - footer) };
+            disk[at..at + image.len()].copy_from_slice(image);
+            let end = at + (1 << 20);
+            disk[end - tail.len()..end].copy_from_slice(tail);
+        }
+        let gpt = Gpt::new(Guid::derive("seed", "disk"), SectorSize::S512, DISK_SECTORS, partitions).unwrap();
+        let primary = gpt.encode_primary();
+        disk[512..512 + primary.len()].copy_from_slice(&primary);
+        let (lba, backup) = gpt.encode_backup();
+        let at = usize::try_from(lba.0 * 512).unwrap();
+        disk[at..at + backup.len()].copy_from_slice(&backup);
+        fs::write(bench.path("disk.img"), disk).unwrap();
+        fs::write(bench.path("trust.json"), trust().encode().unwrap()).unwrap();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn package(&self, kind: Kind, sequence: u64) -> PathBuf {
+        let path = self.path(&format!("{kind}-{sequence}.pkg"));
+        fs::write(&path, release(kind, sequence).package).unwrap();
+        path
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_update-agent"))
+            .args(arguments)
+            .arg("--disk")
+            .arg(self.path("disk.img"))
+            .arg("--trust")
+            .arg(self.path("trust.json"))
+            .output()
+            .unwrap()
+    }
+
+    fn install(&self, package: &Path) -> Output {
+        self.run(&["install", package.to_str().unwrap()])
+    }
+
+    fn status(&self) -> String {
+        let output = self.run(&["status"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn problem(output: &Output, code: i32) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+#[test]
+fn a_base_is_installed_and_taken_back() {
+    let bench = Bench::new();
+    assert!(bench.status().contains("slot A is good; nothing is pending"), "{}", bench.status());
+    let output = bench.install(&bench.package(Kind::Base, 2));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let status = bench.status();
+    for wanted in [
+        "slot B starts on trial at the next restart",
+        "next      slot B, demo-base 2.0.0; else slot A, demo-base 1.0.0",
+    ] {
+        assert!(status.contains(wanted), "{status}");
+    }
+    assert_eq!(bench.run(&["rollback"]).status.code(), Some(0));
+    assert!(bench.status().contains("next      slot A, demo-base 1.0.0"), "{}", bench.status());
+}
+
+#[test]
+fn a_site_is_switched() {
+    let bench = Bench::new();
+    assert_eq!(bench.install(&bench.package(Kind::Site, 11)).status.code(), Some(0));
+    assert!(bench.status().contains("next site slot B, demo-site 11.0.0"), "{}", bench.status());
+    assert_eq!(bench.run(&["rollback", "--site"]).status.code(), Some(0));
+    assert!(bench.status().contains("next site slot A, demo-site 10.0.0"), "{}", bench.status());
+}
+
+#[test]
+fn refusals_have_their_exit_codes_and_change_nothing() {
+    let bench = Bench::new();
+    let before = fs::read(bench.path("disk.img")).unwrap();
+    let good = bench.package(Kind::Base, 2);
+    let cut = bench.path("cut.pkg");
+    let bytes = fs::read(&good).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() - 2048]).unwrap();
+    let forged = bench.path("forged.pkg");
+    let mut changed = bytes.clone();
+    let at = changed.windows(9).position(|window| window == b"demo-base").unwrap();
+    changed[at] = b'x';
+    fs::write(&forged, changed).unwrap();
+    let long = bench.path("long.pkg");
+    fs::write(&long, [bytes.as_slice(), &[0; 512]].concat()).unwrap();
+
+    assert!(problem(&bench.install(&cut), 3).contains("cut off"));
+    assert!(problem(&bench.install(&long), 3).contains("something follows it"));
+    assert!(problem(&bench.install(&forged), 4).contains("did not sign these bytes"));
+    assert!(problem(&bench.install(&bench.package(Kind::Base, 0)), 5).contains("going back is refused"));
+    assert!(problem(&bench.install(&bench.path("none.pkg")), 6).contains("none.pkg"));
+    problem(&bench.run(&["rollback"]), 5);
+    problem(&bench.run(&["frobnicate"]), 2);
+    let image = bench.path("disk.img");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_update-agent")).arg("status").arg("--disk").arg(&image).output().unwrap();
+    assert!(problem(&output, 2).contains("--trust FILE"));
+    assert!(fs::read(image).unwrap() == before, "a refusal wrote to the image");
+}
+
+#[test]
+fn a_swapped_payload_is_refused_and_the_slot_stays_empty() {
+    let bench = Bench::new();
+    let path = bench.package(Kind::Base, 2);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() - 1024 - 700;
+    bytes[at] ^= 0x55;
+    fs::write(&path, bytes).unwrap();
+    problem(&bench.install(&path), 3);
+    let status = bench.status();
+    assert!(status.contains("base B    empty") && status.contains("next      slot A"), "{status}");
+}
+
+#[test]
+fn two_agents_do_not_change_one_image() {
+    let bench = Bench::new();
+    let _held = update_agent::disk::image::Image::open(&bench.path("disk.img")).unwrap();
+    assert!(problem(&bench.install(&bench.package(Kind::Base, 2)), 6).contains("another update-agent"));
+}
