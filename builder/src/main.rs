@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::output::note(cli::chain(&error));
+            cli::output::note(builder::error::chain(&error));
             ExitCode::from(error.exit_code())
         }
     }

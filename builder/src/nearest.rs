@@ -22,11 +22,12 @@ pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String 
     if names.is_empty() { String::new() } else { format!("; nearest: {}", names.join(", ")) }
 }
 
-/// Levenshtein distance in characters.
+/// Levenshtein distance in characters, with `_` and `-` taken as equal.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let normal = |c: char| if c == '_' { '-' } else { c };
+    let b: Vec<char> = b.chars().map(normal).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
+    for (i, x) in a.chars().map(normal).enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
@@ -49,5 +50,6 @@ mod tests {
         assert_eq!(nearest("virtio", known), ["virtio_blk", "virtio_net"]);
         assert_eq!(hint("ext5", known), "; nearest: \"ext4\"");
         assert_eq!(hint("something", known), "");
+        assert_eq!(nearest("base_slot", ["base-slot", "site-slot"])[0], "base-slot");
     }
 }

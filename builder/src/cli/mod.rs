@@ -58,18 +58,6 @@ impl Arguments {
     }
 }
 
-/// An error and its causes as one line, each said once.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 2 usage, 3 bad input, 4 verification failed,
 5 refused, 6 I/O or environment, 70 bug.";

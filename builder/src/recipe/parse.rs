@@ -1,6 +1,7 @@
 //! TOML text to [`Recipe`], with errors a person can act on: file, line, column, and the nearest valid key for a mistyped one.
 
 use super::Recipe;
+use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// Parses `text`; `name` is the file name shown in errors.
@@ -19,7 +20,7 @@ fn explain(text: &str, name: &str, error: &toml::de::Error) -> String {
     };
     match unknown_field(message) {
         Some((field, valid)) => {
-            let hint = match nearest(field, &valid) {
+            let hint = match nearest(field, valid.iter().copied()).first() {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("valid keys here: {}", valid.join(", ")),
             };
@@ -47,34 +48,6 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((field, valid))
 }
 
-/// The valid word closest to `word`, if it is close enough to be a slip of the pen. Also used for module and package names.
-pub(crate) fn nearest<'a>(word: &str, valid: &[&'a str]) -> Option<&'a str> {
-    let limit = word.chars().count() / 3 + 1;
-    valid
-        .iter()
-        .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance, with `_` and `-` taken as equal.
-fn distance(a: &str, b: &str) -> usize {
-    let normal = |text: &str| text.chars().map(|c| if c == '_' { '-' } else { c }).collect::<Vec<_>>();
-    let (a, b) = (normal(a), normal(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,11 +71,5 @@ mod tests {
     #[test]
     fn wrong_types_are_refused_with_their_place() {
         assert!(error("recipe = \"one\"\n").starts_with("r.toml:1:10: "), "{}", error("recipe = \"one\"\n"));
-    }
-
-    #[test]
-    fn underscores_count_as_dashes() {
-        assert_eq!(nearest("base_slot", &["base-slot", "site-slot"]), Some("base-slot"));
-        assert_eq!(nearest("entirely-else", &["base-slot"]), None);
     }
 }

@@ -23,6 +23,7 @@ pub use trust::{Trust, package_keys};
 
 use crate::Result;
 use crate::build::digest;
+use crate::error::chain;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
 
 /// The checks made, in order.
@@ -248,17 +249,6 @@ pub(crate) fn printable(text: &str) -> String {
         }
         shown
     })
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 /// Protective MBR, primary header and entries.

@@ -1,6 +1,6 @@
 //! The public keys an image is judged by.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::pkcs8::DecodePublicKey;
@@ -21,8 +21,7 @@ impl Trust {
     pub fn load(directory: &Path) -> Result<Self> {
         let keys = vec![key(directory, "base.pub", Role::Base)?, key(directory, "site.pub", Role::Site)?];
         let certificate = keys::read_certificate(directory, "boot.crt")?;
-        let path = directory.join("boot.pgp");
-        let openpgp = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let (path, openpgp) = read(directory, "boot.pgp")?;
         let openpgp = PublicKey::parse(&openpgp).map_err(Error::format(format!("key file \"{}\"", path.display())))?;
         Ok(Self { keys, certificate, openpgp })
     }
@@ -62,16 +61,43 @@ pub(super) fn store(product: &str, keys: &[TrustedKey]) -> formats::Result<Trust
 }
 
 fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
-    let path = directory.join(name);
-    let pem = std::fs::read_to_string(&path).map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::NotFound => Error::input(format!(
-            "\"{}\" is missing; name the folder with the public keys the image must be signed with",
-            path.display()
-        )),
-        _ => Error::Io { action: "read", path: path.clone(), source: cause },
-    })?;
-    let public = VerifyingKey::from_public_key_pem(&pem).map_err(|cause| {
+    let (path, pem) = read(directory, name)?;
+    let public = VerifyingKey::from_public_key_pem(&String::from_utf8_lossy(&pem)).map_err(|cause| {
         Error::input(format!("\"{}\" is not an ed25519 public key in PEM form: {cause}", path.display()))
     })?;
     Ok(TrustedKey { role, public, development: false, name: name.to_owned() })
+}
+
+/// Path and content of a public key file, which has to be there.
+fn read(directory: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let path = directory.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Err(Error::input(format!(
+            "\"{}\" is missing; name the folder with the public keys the image must be signed with",
+            path.display()
+        ))),
+        Err(cause) => Err(Error::io("read", &path)(cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_and_damaged_public_keys_are_bad_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        crate::keys::generate(&keys, true, 0, "x").unwrap();
+        Trust::load(&keys).unwrap();
+        for file in ["base.pub", "site.pub", "boot.crt", "boot.pgp"] {
+            let good = std::fs::read(keys.join(file)).unwrap();
+            std::fs::write(keys.join(file), b"\xff\xfe").unwrap();
+            assert_eq!(Trust::load(&keys).err().map(|error| error.exit_code()), Some(3), "{file} damaged");
+            std::fs::remove_file(keys.join(file)).unwrap();
+            assert_eq!(Trust::load(&keys).err().map(|error| error.exit_code()), Some(3), "{file} missing");
+            std::fs::write(keys.join(file), good).unwrap();
+        }
+    }
 }
