@@ -178,6 +178,22 @@ fn boots_although_both_boot_state_blocks_are_destroyed() {
 }
 
 #[test]
+fn a_lost_boot_state_does_not_tie_the_machine_to_a_slot_that_fails() {
+    // GRUB does not count starts without a state: the initramfs program has to begin a new one before anything can fail.
+    scenario("destroyed-boot-state-and-bad-slot", |appliance| {
+        let disk = appliance.two_slots(5)?;
+        disk.edit(|raw| {
+            raw.destroy_boot_state()?;
+            let offset = raw.partition("base-a")?.offset + raw.footer_offset("base-a")?;
+            raw.write(offset, &[0; FOOTER_SIZE])
+        })?;
+        let mut guest = boot(&disk, Firmware::Bios)?;
+        guest.expect_before("a new one was begun", [READY], guest.patience(1))?;
+        expect_slot(&mut guest, SlotId::B, 6)
+    });
+}
+
+#[test]
 fn the_data_partition_fills_a_larger_disk() {
     scenario("data-fills-the-disk", |appliance| {
         let disk = appliance.overlay()?;

@@ -16,7 +16,7 @@ use crate::disk::{self, Disk, Found, Partition};
 use crate::error::{At, Doing, Error, Result};
 use crate::identity::{self, Clues};
 use crate::slot::Corruption;
-use crate::{data, failure, firmware, machine, modules, site, slot};
+use crate::{data, failure, firmware, machine, modules, site, slot, state};
 
 const PROGRAM: &str = "/sbin/init";
 const BASE_DEVICE: &str = "bulkhead-base";
@@ -38,6 +38,9 @@ pub fn boot() -> Result<Infallible> {
     failure::note(|known| known.slot = Some(slot));
     disk::note_data_partition(&disk);
     say(&format!("slot {slot} of \"{}\", {}", disk.name, state.describe()));
+    if state.lost {
+        restore_state(&disk, slot, &trust, &mut warnings);
+    }
 
     let base = mount_base(&disk, slot, &build, &trust)?;
     let data = data::prepare(&disk, &new("data"))?;
@@ -74,6 +77,17 @@ fn clues(build: &Build) -> Result<Clues> {
         argument: identity::slot_argument(&command_line),
         disk_guid: build.disk_guid,
     })
+}
+
+/// Begins a new boot state after both blocks were lost. Never ends the start.
+fn restore_state(disk: &Disk, slot: SlotId, trust: &TrustStore, warnings: &mut Vec<String>) {
+    let other = disk.partition(&identity::base_label(!slot)).and_then(|other| slot::verify(&other, trust, Role::Base));
+    let other_is_signed = matches!(other, Ok(Some(_)));
+    let outcome = match state::restore(disk, &state::rebuilt(slot, other_is_signed)) {
+        Ok(()) => "the boot state was lost; a new one was begun from what is signed".to_owned(),
+        Err(problem) => format!("the boot state is lost and cannot be written: {problem}"),
+    };
+    warn(warnings, outcome);
 }
 
 /// Verifies and mounts the base; any failure ends the start.

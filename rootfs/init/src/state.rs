@@ -1,14 +1,17 @@
-//! Reading the boot state. This program never writes it: GRUB counts, the agent decides.
+//! Reading the boot state. GRUB counts in it and the agent decides; this program writes it in one case only, when it is lost.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::PathBuf;
 
+use formats::SlotId;
 use formats::boot_report::{StateReport, StateSummary};
-use formats::boot_state::{self, BootState};
-use formats::state_volume::COPY_OFFSETS;
+use formats::boot_state::{self, BootState, SlotState};
+use formats::state_volume::{self, COPY_OFFSETS};
 
 use crate::console::say;
 use crate::disk::Disk;
+use crate::error::{At, Doing, Error, Result};
 use crate::sys::direct;
 
 /// The boot state of a disk.
@@ -20,6 +23,8 @@ pub struct State {
     pub whole: u8,
     /// The newest whole block.
     pub newest: Option<BootState>,
+    /// True when both blocks could be read and neither is whole. A disk that merely did not answer has lost nothing.
+    pub lost: bool,
 }
 
 /// The boot state of `disk`. Whatever is wrong with it, it does not stop a start.
@@ -32,8 +37,10 @@ pub fn read(disk: &Disk) -> State {
         }
     };
     let sector = usize::try_from(disk.sector.bytes()).unwrap_or(512);
-    let blocks = COPY_OFFSETS.map(|offset| {
-        let mut block = direct::read(&node, offset, sector).unwrap_or_default();
+    let answers = COPY_OFFSETS.map(|offset| direct::read(&node, offset, sector));
+    let answered = answers.iter().all(std::io::Result::is_ok);
+    let blocks = answers.map(|answer| {
+        let mut block = answer.unwrap_or_default();
         block.truncate(512);
         block
     });
@@ -43,7 +50,34 @@ pub fn read(disk: &Disk) -> State {
     if let Err(problem) = File::open(&node).and_then(|file| file.sync_all()) {
         say(&format!("warning: cannot flush the boot state: {problem}"));
     }
-    State { node: Some(node), whole: u8::try_from(whole).unwrap_or(0), newest }
+    State { node: Some(node), whole: u8::try_from(whole).unwrap_or(0), lost: answered && newest.is_none(), newest }
+}
+
+/// The state to go on with when both blocks are lost: this start is counted, and the other slot is there to fall back to if what it
+/// holds is signed.
+pub fn rebuilt(slot: SlotId, other_is_signed: bool) -> BootState {
+    let counted = SlotState { good: true, tries: SlotState::GOOD.tries.saturating_sub(1) };
+    let other = if other_is_signed { SlotState::GOOD } else { SlotState::EMPTY };
+    let mut state = BootState::initial(slot, None).with_slot(slot, counted).with_slot(!slot, other);
+    state.last = Some(slot);
+    state
+}
+
+/// Writes a whole new state volume with `state`.
+///
+/// Only called when both blocks were read and neither is whole, so there is nothing to lose: a cut at any point of this write leaves
+/// either no whole block, which is where it began, or one of the two, which both say `state`. It comes before the slot is verified,
+/// because GRUB starts without a state are not counted: a slot that loads and then fails would be started for ever, and the other one
+/// never.
+pub fn restore(disk: &Disk, state: &BootState) -> Result<()> {
+    let partition = disk.partition("state")?;
+    let place = || format!("write the boot state to {:?}", partition.node);
+    let volume = state_volume::image(state).at(place)?;
+    if partition.bytes < u64::try_from(volume.len()).unwrap_or(u64::MAX) {
+        return Err(Error::Refused(format!("the state partition has {} bytes only", partition.bytes)));
+    }
+    let mut device = OpenOptions::new().write(true).open(&partition.node).doing(place)?;
+    device.write_all(&volume).and_then(|()| device.sync_all()).doing(place)
 }
 
 impl State {
@@ -62,5 +96,28 @@ impl State {
             whole_blocks: self.whole,
             newest: self.newest.as_ref().map(StateSummary::from),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_state_is_rebuilt_so_that_a_slot_that_keeps_failing_gives_way() {
+        let mut state = rebuilt(SlotId::A, true);
+        assert_eq!(state.last, Some(SlotId::A));
+        for _ in 0..4 {
+            let selection = boot_state::select(&state);
+            assert_eq!(selection.started(|_| true).map(|attempt| attempt.slot), Some(SlotId::A));
+            state = selection.state_after(&state, |_| true);
+        }
+        assert_eq!(boot_state::select(&state).started(|_| true).map(|attempt| attempt.slot), Some(SlotId::B));
+    }
+
+    #[test]
+    fn a_slot_without_a_signature_is_not_made_bootable() {
+        assert_eq!(rebuilt(SlotId::B, false).slot(SlotId::A), SlotState::EMPTY);
+        assert!(rebuilt(SlotId::B, false).encode().is_ok());
     }
 }
