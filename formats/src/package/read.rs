@@ -236,14 +236,16 @@ impl<R: Read> Image<R> {
     }
 }
 
-/// Tries the roles of the keys that signed first, so that the refusal told is the one that matters.
+/// Tries the roles of the keys that signed first, then those that need signatures at all, so that the refusal told is the one that
+/// matters.
 fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, roles: &[Role]) -> crate::Result<VerifiedManifest> {
     let set = SignatureSet::parse(signatures)?;
     let signed =
         |role: &Role| set.signatures().iter().any(|one| trust.key(&one.key_id).is_some_and(|key| key.role == *role));
-    let (first, rest): (Vec<Role>, Vec<Role>) = roles.iter().copied().partition(signed);
+    let mut roles = roles.to_vec();
+    roles.sort_by_key(|role| (!signed(role), trust.threshold(*role).is_none()));
     let mut refusal = None;
-    for role in first.into_iter().chain(rest) {
+    for role in roles {
         match signature::verify(manifest, signatures, trust, role) {
             Ok(verified) => return Ok(verified),
             Err(error) => refusal = refusal.or(Some(error)),
