@@ -59,7 +59,7 @@ pub fn boot() -> Result<Infallible> {
         disk: disk.node().display().to_string(),
         warnings,
     };
-    leave_report(&report)?;
+    leave_report(&report, &trust)?;
     say(&format!("starting {} {} from slot {slot}", report.base.name, report.base.version));
     machine::hand_over(PROGRAM)
 }
@@ -150,13 +150,17 @@ fn inspect_site(
     Ok(Some((partition, site)))
 }
 
-/// The report lies in memory: it is about this start only.
-fn leave_report(report: &BootReport) -> Result<()> {
+/// The report lies in memory: it is about this start only. Beside it the keys this start was verified with, for whoever verifies the
+/// next release.
+fn leave_report(report: &BootReport, trust: &TrustStore) -> Result<()> {
     let run = new("run");
     machine::mount_memory(&run)?;
     let path = new(formats::boot_report::REPORT_PATH.trim_start_matches('/'));
     let bytes = report.encode().at(|| "boot report".into())?;
     fs::create_dir_all(run.join("bulkhead")).doing(|| "create \"/run/bulkhead\"".into())?;
+    fs::write(&path, bytes).doing(|| format!("write {path:?}"))?;
+    let path = run.join("bulkhead/trust.json");
+    let bytes = trust.encode().at(|| "trust store".into())?;
     fs::write(&path, bytes).doing(|| format!("write {path:?}"))
 }
 
