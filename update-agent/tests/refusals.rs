@@ -14,7 +14,7 @@ use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Fault, Operation};
 use update_agent::error::Error;
 use update_agent::journal::{Journal, Outcome};
-use update_agent::lifecycle::{Agent, Done, Running, State, derive, silent};
+use update_agent::lifecycle::{Agent, Done, Model, Running, State, derive, silent};
 
 const GOOD: SlotState = SlotState::GOOD;
 
@@ -37,8 +37,14 @@ fn with_agent<T>(disk: &Disk, running: Option<Running>, work: impl FnOnce(&Agent
     work(&agent)
 }
 
+fn said(model: Option<&str>) -> Model {
+    Model { said: model.map(Into::into), firmware: Some("standard-pc".into()) }
+}
+
 fn install(disk: &Disk, release: &Release, model: Option<&str>) -> Result<Done, Error> {
-    with_agent(disk, Some(running(A, Some(A))), |agent| agent.install(&release.verified, &mut release.source(), model))
+    with_agent(disk, Some(running(A, Some(A))), |agent| {
+        agent.install(&release.verified, &mut release.source(), &said(model))
+    })
 }
 
 /// The refusal, which must have written nothing.
@@ -98,6 +104,23 @@ fn a_release_for_other_hardware_is_refused_naming_both() {
     let text = install(&disk(), &other, None).unwrap_err().to_string();
     assert!(text.contains("--hardware MODEL"), "{text}");
     install(&disk(), &other, Some("model-z")).unwrap();
+}
+
+#[test]
+fn without_a_word_a_release_must_suit_every_model_the_present_base_is_for() {
+    let on = |ours: &[&str], theirs: &[&str]| {
+        let list = |models: &[&str]| models.iter().map(|model| (*model).to_owned()).collect();
+        let base = release_with(Kind::Base, 2, |manifest| manifest.hardware = list(ours));
+        let disk = Disk::new(medium([Some(&base), None], [None, None], &BootState::initial(A, None)));
+        install(&disk, &release_with(Kind::Base, 3, |manifest| manifest.hardware = list(theirs)), None)
+    };
+    on(&["x"], &["x"]).unwrap();
+    on(&["x", "y"], &["y", "z", "x"]).unwrap();
+    on(&["x"], &[]).unwrap();
+    on(&["x"], &["standard-pc"]).unwrap();
+    let text = on(&["x", "y"], &["y"]).unwrap_err().to_string();
+    assert!(text.contains("this may be \"x\" or \"y\"; say which with --hardware MODEL"), "{text}");
+    assert!(on(&["x"], &["y"]).unwrap_err().to_string().contains("this is \"x\""));
 }
 
 #[test]
@@ -241,8 +264,9 @@ fn a_package_that_ends_early_or_lies_about_its_root_hash_leaves_the_slot_empty()
     wrong.image[20_000] ^= 1;
     for (mut source, wanted) in [(short, "the image ends after"), (wrong, "does not hold what was written")] {
         let disk = disk();
-        let result =
-            with_agent(&disk, Some(running(A, Some(A))), |agent| agent.install(&three.verified, &mut source, None));
+        let result = with_agent(&disk, Some(running(A, Some(A))), |agent| {
+            agent.install(&three.verified, &mut source, &said(None))
+        });
         let text = result.unwrap_err().to_string();
         assert!(text.contains(wanted), "{text}");
         with_agent(&disk, Some(running(A, Some(A))), |agent| {

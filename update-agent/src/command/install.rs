@@ -11,6 +11,7 @@ use formats::manifest::Kind;
 
 use super::conclude;
 use crate::error::{Doing, Error, Result};
+use crate::lifecycle::Model;
 use crate::serve::log;
 use crate::slot::Phase;
 use crate::source::PackageFile;
@@ -25,7 +26,7 @@ pub struct Options {
     #[command(flatten)]
     place: workplace::Place,
     /// Hardware model, for packages made for certain models; by default
-    /// what the firmware says
+    /// what the firmware says or what the present base is for
     #[arg(long, value_name = "MODEL")]
     hardware: Option<String>,
     /// Restart into the new base at once
@@ -41,10 +42,11 @@ pub fn run(options: &Options) -> Result<()> {
     let release = verified.manifest();
     let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
     log(&format!("{} {}, signed by {signers}", release.name, release.version));
-    let model = options.hardware.clone().or_else(|| if workplace.is_image() { None } else { firmware_model() });
+    let firmware = if workplace.is_image() { None } else { firmware_model() };
+    let model = Model { said: options.hardware.clone(), firmware };
     let bar = Bar::new();
     let progress = |phase, done, all| bar.show(phase, done, all);
-    let result = workplace.agent(&progress).install(&verified, &mut package, model.as_deref());
+    let result = workplace.agent(&progress).install(&verified, &mut package, &model);
     bar.end();
     let done = result?;
     conclude(&workplace, &done);

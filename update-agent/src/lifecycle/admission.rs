@@ -33,15 +33,16 @@ pub enum Misfit {
         floor: u64,
     },
     /// It is not for this model.
-    #[error("is for hardware {}, {}", list(.needed), match .model {
-        Some(model) => format!("this is \"{model}\""),
-        None => "and nothing tells what this is; say it with --hardware MODEL".into(),
+    #[error("is for hardware {}, {}", list(.needed), match .ours.as_slice() {
+        [] => "and nothing tells what this is; say it with --hardware MODEL".into(),
+        [model] => format!("this is \"{model}\""),
+        models => format!("and this may be {}; say which with --hardware MODEL", list(models)),
     })]
     Hardware {
         /// Models it runs on.
         needed: Vec<String>,
-        /// This model.
-        model: Option<String>,
+        /// What this may be.
+        ours: Vec<String>,
     },
     /// It needs another base.
     #[error("needs base {needed}, and base {base} may start here; install such a base and commit it first")]
@@ -86,29 +87,53 @@ pub enum Misfit {
     TooBig(String),
 }
 
-/// Checks a release against the appliance. `model` is the hardware model if known; `room` the size of the slot partition.
-pub fn admit(facts: &Facts, release: &Manifest, model: Option<&str>, room: Bytes) -> Result<(), Unfit> {
+/// What tells which hardware model this is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Someone says so; then nothing else counts.
+    pub said: Option<String>,
+    /// What the firmware calls the machine.
+    pub firmware: Option<String>,
+}
+
+/// Checks a release against the appliance. `room` is the size of the slot partition.
+pub fn admit(facts: &Facts, release: &Manifest, model: &Model, room: Bytes) -> Result<(), Unfit> {
     match misfit(facts, release, model, room) {
         None => Ok(()),
         Some(misfit) => Err(Unfit { release: format!("{} {}", release.name, release.version), misfit }),
     }
 }
 
-fn misfit(facts: &Facts, release: &Manifest, model: Option<&str>, room: Bytes) -> Option<Misfit> {
+fn misfit(facts: &Facts, release: &Manifest, model: &Model, room: Bytes) -> Option<Misfit> {
     let Some(image) = &release.image else { return Some(Misfit::NoSlot(release.kind)) };
     let sequence = release.sequence;
     if let Some(floor) = facts.floor(release.kind, &release.name).filter(|floor| sequence < *floor) {
         return Some(Misfit::Downgrade { sequence, floor });
     }
-    let needed = &release.hardware;
-    if !needed.is_empty() && !model.is_some_and(|ours| needed.iter().any(|one| one == ours)) {
-        return Some(Misfit::Hardware { needed: needed.clone(), model: model.map(Into::into) });
+    if let Some(misfit) = hardware_misfit(facts, &release.hardware, model) {
+        return Some(misfit);
     }
     let pair = match release.kind {
         Kind::Base => base_misfit(facts, release),
         Kind::Site | Kind::Licence => site_misfit(facts, release),
     };
     pair.or_else(|| image.check_fits(room).err().map(|problem| Misfit::TooBig(problem.to_string())))
+}
+
+/// Without a word about the model, this is one of those the present base is for; so a release has to be for all of these.
+fn hardware_misfit(facts: &Facts, needed: &[String], model: &Model) -> Option<Misfit> {
+    let firmware = model.firmware.as_ref().filter(|model| model_is(needed, model));
+    let ours = match (&model.said, firmware) {
+        (Some(said), _) => vec![said.clone()],
+        (None, Some(firmware)) => vec![firmware.clone()],
+        (None, None) => facts.home().map(|base| base.hardware.clone()).unwrap_or_default(),
+    };
+    let suits = needed.is_empty() || (!ours.is_empty() && ours.iter().all(|model| model_is(needed, model)));
+    (!suits).then(|| Misfit::Hardware { needed: needed.to_vec(), ours })
+}
+
+fn model_is(models: &[String], model: &str) -> bool {
+    models.iter().any(|one| one == model)
 }
 
 /// The pair of this base and the present site must be possible in both directions.

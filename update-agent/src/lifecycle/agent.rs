@@ -7,7 +7,7 @@ use formats::signature::VerifiedManifest;
 use formats::trust::TrustStore;
 use formats::{Bytes, SlotId};
 
-use super::admission::admit;
+use super::admission::{Model, admit};
 use super::facts::{self, Facts, Running};
 use super::site::{SiteEvent, SiteState, site_transition};
 use super::state::{State, derive};
@@ -106,7 +106,7 @@ impl Agent<'_> {
         &self,
         manifest: &'b VerifiedManifest,
         source: &'b mut (dyn Source + 'b),
-        model: Option<&str>,
+        model: &Model,
     ) -> Result<Done> {
         let mut done = self.settle()?;
         let facts = self.facts();

@@ -93,6 +93,12 @@ impl Facts {
         floors.into_iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
     }
 
+    /// The base that runs, or on an image file the one that is first.
+    pub fn home(&self) -> Option<&Manifest> {
+        let slot = self.running_base().or_else(|| self.boot.map(|boot| boot.order))?;
+        self.base.get(slot).manifest()
+    }
+
     /// Whether the boot state calls this base slot good.
     pub fn is_good(&self, slot: SlotId) -> bool {
         self.boot.is_some_and(|boot| boot.slot(slot).good)

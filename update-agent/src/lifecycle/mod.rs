@@ -16,7 +16,7 @@ mod state;
 mod summary;
 mod transition;
 
-pub use admission::{Misfit, Unfit, admit};
+pub use admission::{Misfit, Model, Unfit, admit};
 pub use agent::{Agent, Done, silent};
 pub use facts::{Facts, Running, load};
 pub use site::{SiteEvent, SiteState, site_transition};

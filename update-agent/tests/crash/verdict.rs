@@ -7,7 +7,7 @@ use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Medium, Operation};
 use update_agent::error::Error;
 use update_agent::journal::Journal;
-use update_agent::lifecycle::{Agent, Done, Facts, Running, Spare, State, derive};
+use update_agent::lifecycle::{Agent, Done, Facts, Model, Running, Spare, State, derive};
 
 use super::fixtures::Release;
 use super::machine::{self, Started};
@@ -50,7 +50,7 @@ pub fn with_agent<T>(disk: &Disk, trust: &TrustStore, started: &Started, work: i
 impl Act {
     pub fn run(&self, agent: &Agent<'_>) -> Result<Done, Error> {
         match self {
-            Self::Install(release) => agent.install(&release.verified, &mut release.source(), None),
+            Self::Install(release) => agent.install(&release.verified, &mut release.source(), &Model::default()),
             Self::Commit => agent.commit(),
             Self::Rollback(kind) => agent.rollback(*kind),
             Self::Condemn => agent.condemn("the application is dead"),
