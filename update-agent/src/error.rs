@@ -40,6 +40,9 @@ pub enum Error {
     /// The package contradicts itself.
     #[error("the package is damaged: {0}")]
     Source(String),
+    /// Another update-agent is changing the same disk.
+    #[error("another update-agent is at work on {0}; try again when it is done")]
+    Busy(String),
     /// The command line contradicts itself.
     #[error("{0}")]
     Usage(String),
@@ -58,7 +61,7 @@ impl Error {
             Self::Content { cause: formats::Error::Untrusted { .. }, .. } => 4,
             Self::Content { .. } | Self::Source(_) => 3,
             Self::Usage(_) => 2,
-            Self::Refused(_) | Self::NotNow(_) | Self::Unfit(_) | Self::NoSiteToGoBackTo(_) => 5,
+            Self::Refused(_) | Self::Busy(_) | Self::NotNow(_) | Self::Unfit(_) | Self::NoSiteToGoBackTo(_) => 5,
             Self::System { .. } | Self::NotKept(_) => 6,
             Self::Bug(_) => 70,
         })

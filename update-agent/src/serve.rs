@@ -61,11 +61,15 @@ fn has_settled(report: &BootReport, healthy_since: &mut Option<Instant>, settle:
     if healthy_since.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(settle) {
         return false;
     }
-    if let Err(problem) = settle_state(report) {
+    match settle_state(report) {
+        Ok(()) => true,
+        Err(Error::Busy(_)) => false,
         // Trying again every second would wear the disk and change nothing; the next start tries again.
-        log(&format!("the boot state is not updated: {problem}"));
+        Err(problem) => {
+            log(&format!("the boot state is not updated: {problem}"));
+            true
+        }
     }
-    true
 }
 
 /// Commits or refills the running slot, and repairs what is damaged.
@@ -76,10 +80,14 @@ fn settle_state(report: &BootReport) -> Result<()> {
     };
     // With its records if at all possible. Without them, as after a start that left no trust store, the boot state alone is brought
     // up to date below: a healthy machine must come to rest whatever else is missing.
-    let place = Workplace::appliance(report, None, Access::WaitAndChange);
-    if let Err(problem) =
-        place.as_ref().map_err(ToString::to_string).and_then(|place| settle_records(place).map_err(|p| p.to_string()))
-    {
+    let place = match Workplace::appliance(report, None, Access::Change) {
+        // Waiting here would starve the watchdog; the next second tries again.
+        Err(busy @ Error::Busy(_)) => return Err(busy),
+        other => other,
+    };
+    let settled =
+        place.as_ref().map_err(ToString::to_string).and_then(|place| settle_records(place).map_err(|p| p.to_string()));
+    if let Err(problem) = settled {
         log(&format!("update records: {problem}"));
     }
     let device = Device::open(Path::new(device), true)?;

@@ -47,15 +47,13 @@ pub struct Workplace {
     _lock: Option<Flock<File>>,
 }
 
-/// Whether a command may wait for another one to finish.
+/// What a command is going to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Only looks.
     Look,
-    /// Changes something, and says so when another command is doing that.
+    /// Changes something; refused while another command does.
     Change,
-    /// Changes something once the other command is done.
-    WaitAndChange,
 }
 
 impl Workplace {
@@ -134,17 +132,13 @@ fn trust_store(path: &Path) -> Result<TrustStore> {
 }
 
 fn lock(access: Access) -> Result<Option<Flock<File>>> {
-    let how = match access {
-        Access::Look => return Ok(None),
-        Access::Change => FlockArg::LockExclusiveNonblock,
-        Access::WaitAndChange => FlockArg::LockExclusive,
-    };
+    if access == Access::Look {
+        return Ok(None);
+    }
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(LOCK);
     let file = file.doing(|| format!("open \"{LOCK}\""))?;
-    Flock::lock(file, how).map(Some).map_err(|(_, cause)| Error::System {
-        action: "change anything: another update-agent is at work; \"update-agent status\" says what runs".into(),
-        cause: cause.into(),
-    })
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    lock.map(Some).map_err(|_| Error::Busy("this appliance".into()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where time enters the journal; nothing is decided by it")]

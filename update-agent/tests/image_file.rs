@@ -175,5 +175,5 @@ fn a_swapped_payload_is_refused_and_the_slot_stays_empty() {
 fn two_agents_do_not_change_one_image() {
     let bench = Bench::new();
     let _held = update_agent::disk::image::Image::open(&bench.path("disk.img")).unwrap();
-    assert!(problem(&bench.install(&bench.package(Kind::Base, 2)), 6).contains("another update-agent"));
+    assert!(problem(&bench.install(&bench.package(Kind::Base, 2)), 5).contains("another update-agent"));
 }

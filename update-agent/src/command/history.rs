@@ -24,7 +24,12 @@ pub fn run(options: &Options) -> Result<()> {
         println!("{}", json.doing(|| "write JSON".into())?);
         return Ok(());
     }
-    for record in &records {
+    // Of an action that ended, the end says everything.
+    let ended: Vec<u64> = records
+        .iter()
+        .filter_map(|record| if let Entry::End { of, .. } = record.entry { Some(of) } else { None })
+        .collect();
+    for record in records.iter().filter(|record| !ended.contains(&record.number)) {
         println!("{}", line(record));
     }
     if records.is_empty() {
@@ -35,7 +40,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn line(record: &Record) -> String {
     let text = match &record.entry {
-        Entry::Begin { action } => format!("{} {}, slot {}", action.verb, action.release, action.slot),
+        Entry::Begin { action } => format!("{} {}, slot {}: begun", action.verb, action.release, action.slot),
         Entry::End { action, outcome, .. } => {
             format!("{} {}, slot {}: {outcome}", action.verb, action.release, action.slot)
         }

@@ -24,10 +24,8 @@ impl Image {
     pub fn open(path: &Path) -> Result<Self> {
         let name = || format!("open the disk image \"{}\"", path.display());
         let file = OpenOptions::new().read(true).write(true).open(path).doing(name)?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, cause)| Error::System {
-            action: format!("lock the disk image \"{}\" (is another update-agent at work?)", path.display()),
-            cause: cause.into(),
-        })?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Error::Busy(format!("the disk image \"{}\"", path.display())))?;
         let table = read_table(&file).doing(|| format!("read the partition table of \"{}\"", path.display()))?;
         let parts = Part::ALL.into_iter().filter_map(|part| {
             let (_, entry) = table.partition(&part.label())?;

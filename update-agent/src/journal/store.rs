@@ -33,6 +33,15 @@ impl Directory {
         self.0.join("journal")
     }
 
+    /// Makes the directory, and its entry durable when it is new.
+    fn make_directory(&self) -> io::Result<()> {
+        if self.0.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.0)?;
+        self.0.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
+
     fn flush_directory(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }
@@ -47,7 +56,7 @@ impl Store for Directory {
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
+        self.make_directory()?;
         let new = !self.file().exists();
         let mut file = OpenOptions::new().append(true).create(true).open(self.file())?;
         file.write_all(bytes)?;
@@ -57,7 +66,7 @@ impl Store for Directory {
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
+        self.make_directory()?;
         let beside = self.0.join("journal.new");
         let mut file = File::create(&beside)?;
         file.write_all(bytes)?;
