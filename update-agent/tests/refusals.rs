@@ -97,6 +97,16 @@ fn a_floor_outlives_the_slot_it_was_reached_in() {
 }
 
 #[test]
+fn a_release_that_failed_raises_no_floor_even_when_a_lost_boot_state_calls_its_slot_good() {
+    let disk = disk();
+    install(&disk, &release(Kind::Base, 5), None).unwrap();
+    with_agent(&disk, Some(running(B, Some(A))), |agent| agent.condemn("no page")).unwrap();
+    let mut medium = disk.medium();
+    medium.set(Part::State, formats::state_volume::image(&state(A, GOOD, GOOD, Some(A))).unwrap());
+    install(&Disk::new(medium), &release(Kind::Base, 4), None).unwrap();
+}
+
+#[test]
 fn a_release_for_other_hardware_is_refused_naming_both() {
     let other = release_with(Kind::Base, 3, |manifest| manifest.hardware = vec!["model-y".into(), "model-z".into()]);
     let text = refused(&disk(), &other);

@@ -147,6 +147,11 @@ impl History {
             .any(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
     }
 
+    /// True when something is remembered of this build.
+    pub fn knows(&self, build: Digest) -> bool {
+        self.0.iter().filter_map(|record| record.entry.outcome()).any(|(release, ..)| release.build_id == build)
+    }
+
     /// How the last change of this kind ended, for everything that says something about a release.
     pub fn last(&self, kind: Kind) -> Option<(&Release, SlotId, &Outcome, u64)> {
         self.0.iter().rev().find_map(|record| {

@@ -76,15 +76,21 @@ impl Facts {
     }
 
     /// The highest sequence of each package line that was ever committed, as far as disk and journal tell. A good base slot was
-    /// committed, whatever the journal has forgotten.
+    /// committed, whatever the journal has forgotten; but after a lost boot state every signed slot counts as good, so the slot that is
+    /// not first has to do without when the journal knows its release and nothing of a commit.
     pub fn floors(&self) -> Vec<Floor> {
         let mut floors = self.history.floors();
         for slot in SlotId::BOTH.into_iter().filter(|slot| self.is_good(*slot)) {
-            if let Some(base) = self.base.get(slot).manifest() {
+            if let Some(base) = self.base.get(slot).manifest().filter(|base| self.was_committed(slot, base)) {
                 Floor::raise(&mut floors, base.kind, &base.name, base.sequence);
             }
         }
         floors
+    }
+
+    fn was_committed(&self, good: SlotId, base: &Manifest) -> bool {
+        let first = self.boot.is_some_and(|boot| boot.order == good) || self.running_base() == Some(good);
+        first || !self.history.knows(base.build_id) || self.history.committed(base.build_id)
     }
 
     /// The floor of one package line.
