@@ -64,22 +64,34 @@ pub fn complete(recipe: &Recipe, plan: &Plan, keys: &Keys, trees: Trees) -> Resu
     }
 
     let trust = keys.trust_store(&plan.product)?.encode().map_err(Error::format("the trust store"))?;
+    let mut config = json!({
+        "format": 1, "product": plan.product, "version": plan.base.version,
+        "disk-guid": plan.layout.gpt.disk_guid(), "watchdog-seconds": recipe.kernel.watchdog_seconds,
+    });
+    let os_release = os_release(plan);
     let build_id = Digest::of_parts([
         BUILD_ID,
         &base.digest()?.0,
         &Digest::of(&kernel).0,
         &Digest::of(&programs.init).0,
+        &Digest::of(&programs.stub.1).0,
         &Digest::of(&trust).0,
+        &Digest::of(config.to_string().as_bytes()).0,
+        &Digest::of(os_release.as_bytes()).0,
         initramfs.list().as_bytes(),
         b"\0",
         plan.command_line.as_bytes(),
     ]);
-    let config = json!({
-        "format": 1, "product": plan.product, "version": plan.base.version, "build-id": build_id,
-        "disk-guid": plan.layout.gpt.disk_guid(), "watchdog-seconds": recipe.kernel.watchdog_seconds,
-    });
-    let initrd = make_initramfs(plan, programs.init, trust, config.to_string().into_bytes(), &initramfs)?;
-    add_boot_files(recipe, plan, keys, &mut base, &release, kernel, initrd)?;
+    config["build-id"] = json!(build_id);
+    let initrd = make_initramfs(plan, &programs.init, &trust, config.to_string().into_bytes(), &initramfs)?;
+    let parts = uki::Parts {
+        os_release: os_release.as_bytes(),
+        command_line: &plan.command_line,
+        kernel_release: &release,
+        initrd: &initrd,
+        kernel: &kernel,
+    };
+    add_boot_files(plan, keys, &mut base, &programs.stub, &parts)?;
     let site = match site {
         Some(tree) => {
             let id = Digest::of_parts([BUILD_ID, &tree.digest()?.0]);
@@ -109,10 +121,12 @@ fn keep_modules(recipe: &Recipe, base: &mut Tree, release: &str) -> Result<()> {
     modules::select(base, release, &names)?.prune(base)
 }
 
-/// The two static programs of ours that go onto the device.
+/// The programs of the build host that go onto the device.
 struct Programs {
     init: Vec<u8>,
     agent: Vec<u8>,
+    /// What a unified kernel image starts with, and where it was.
+    stub: (PathBuf, Vec<u8>),
 }
 
 impl Programs {
@@ -120,6 +134,13 @@ impl Programs {
         Ok(Self {
             init: program(recipe, recipe.host.init.as_deref(), "bulkhead-init", "init")?,
             agent: program(recipe, recipe.host.update_agent.as_deref(), "update-agent", "update-agent")?,
+            stub: host_file(
+                recipe,
+                recipe.host.efi_stub.as_deref(),
+                Path::new(EFI_STUB),
+                "efi-stub",
+                "run: apt-get install systemd-boot-efi",
+            )?,
         })
     }
 }
@@ -149,7 +170,7 @@ fn host_file(recipe: &Recipe, given: Option<&Path>, usual: &Path, key: &str, cur
     Ok((path, bytes))
 }
 
-fn make_initramfs(plan: &Plan, init: Vec<u8>, trust: Vec<u8>, config: Vec<u8>, modules: &Selection) -> Result<Vec<u8>> {
+fn make_initramfs(plan: &Plan, init: &[u8], trust: &[u8], config: Vec<u8>, modules: &Selection) -> Result<Vec<u8>> {
     // The recipe's checks keep the time within 32 bits.
     let mut archive = Archive::new(u32::try_from(plan.created).unwrap_or(0));
     for directory in ["dev", "proc", "sys", "run", "new"] {
@@ -165,47 +186,41 @@ fn make_initramfs(plan: &Plan, init: Vec<u8>, trust: Vec<u8>, config: Vec<u8>, m
 /// `/boot`: the unified kernel image for UEFI; kernel, initramfs and command line for BIOS; each with the detached signature GRUB
 /// demands.
 fn add_boot_files(
-    recipe: &Recipe,
     plan: &Plan,
     keys: &Keys,
     base: &mut Tree,
-    release: &str,
-    kernel: Vec<u8>,
-    initrd: Vec<u8>,
+    (stub_path, stub): &(PathBuf, Vec<u8>),
+    parts: &uki::Parts<'_>,
 ) -> Result<()> {
-    let given = recipe.host.efi_stub.as_deref();
-    let cure = "run: apt-get install systemd-boot-efi";
-    let (stub_path, stub) = host_file(recipe, given, Path::new(EFI_STUB), "efi-stub", cure)?;
-    let os_release = format!(
-        "ID={}\nNAME=\"{}\"\nVERSION_ID={}\nPRETTY_NAME=\"{} {}\"\n",
-        plan.product, plan.title, plan.base.version, plan.title, plan.base.version
-    );
-    let parts = uki::Parts {
-        os_release: os_release.as_bytes(),
-        command_line: &plan.command_line,
-        kernel_release: release,
-        initrd: &initrd,
-        kernel: &kernel,
-    };
-    let image = uki::assemble(&stub, &parts).map_err(|error| match error {
+    let image = uki::assemble(stub, parts).map_err(|error| match error {
         Error::Input(text) => Error::input(format!("EFI stub \"{}\": {text}", stub_path.display())),
         Error::Format { source, .. } => Error::format(format!("EFI stub \"{}\"", stub_path.display()))(source),
         other => other,
     })?;
     let image = authenticode::sign(&image, &keys.boot, &keys.boot_certificate)?;
     ensure_directory(base, "boot", plan.created)?;
-    let files = [
-        ("uki.efi", image),
-        ("vmlinuz", kernel),
-        ("initrd", initrd),
-        ("slot.env", grub::slot_env(&plan.command_line)?),
-    ];
+    let environment = grub::slot_env(parts.command_line)?;
+    let files: [(&str, &[u8]); 4] =
+        [("uki.efi", &image), ("vmlinuz", parts.kernel), ("initrd", parts.initrd), ("slot.env", &environment)];
     for (name, bytes) in files {
-        let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, &bytes, plan.created)?;
+        let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, bytes, plan.created)?;
         base.insert(format!("boot/{name}"), Node::file(bytes, 0o644, plan.created));
         base.insert(format!("boot/{name}.sig"), Node::file(signature, 0o644, plan.created));
     }
     Ok(())
+}
+
+/// The `.osrel` section: os-release(5), values quoted for the shell as it demands.
+fn os_release(plan: &Plan) -> String {
+    let mut title = String::with_capacity(plan.title.len());
+    for character in plan.title.chars() {
+        if matches!(character, '"' | '$' | '`' | '\\') {
+            title.push('\\');
+        }
+        title.push(character);
+    }
+    let (product, version) = (&plan.product, &plan.base.version);
+    format!("ID={product}\nNAME=\"{title}\"\nVERSION_ID=\"{version}\"\nPRETTY_NAME=\"{title} {version}\"\n")
 }
 
 /// Makes sure a directory exists.
@@ -232,3 +247,15 @@ const EFI_STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const BUILD_ID: &[u8] = b"bulkhead-build-id-v1\0";
 /// Far above any compressed kernel; bounds memory.
 const KERNEL_LIMIT: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_cannot_break_out_of_its_quotes() {
+        let text = include_str!("../../tests/data/plan.toml").replace("Demo Appliance", "A \\\"b\\\" $(c) `d` \\\\e");
+        let plan = Plan::new(&Recipe::from_text(&text, "plan.toml", Path::new(".")).unwrap()).unwrap();
+        assert!(os_release(&plan).contains("\nNAME=\"A \\\"b\\\" \\$(c) \\`d\\` \\\\e\"\n"), "{}", os_release(&plan));
+    }
+}
