@@ -14,6 +14,15 @@ build_programs() {
     cargo build --locked --quiet --profile device --target "$TARGET" -p init -p update-agent --bins
   BIN=$TARGET_DIR/$folder
   local program
+  if [ "$profile" = dev ]; then
+    # Away from cargo's own folder: "cargo test" puts a dynamic update-agent there, and the image would not be the same again.
+    BIN=$TARGET_DIR/programs
+    mkdir -p "$BIN"
+    for program in bulkhead bulkhead-vm; do
+      rm -f "$BIN/$program"
+      cp "$TARGET_DIR/$folder/$program" "$BIN/$program"
+    done
+  fi
   for program in bulkhead-init update-agent; do
     # Replace, never overwrite: a program that is running keeps its file.
     rm -f "$BIN/$program"

@@ -27,7 +27,9 @@ pub fn demo() -> Option<Demo> {
     };
     let keys = PathBuf::from(keys);
     let recipe = keys.parent().unwrap().join("recipe.toml");
-    let bulkhead = PathBuf::from(env!("CARGO_BIN_EXE_bulkhead"));
+    // The one the demo was built with, which still has the same device programs beside it.
+    let bulkhead = std::env::var_os("BULKHEAD_TEST_BIN").map(|folder| PathBuf::from(folder).join("bulkhead"));
+    let bulkhead = bulkhead.unwrap_or_else(|| env!("CARGO_BIN_EXE_bulkhead").into());
     Some(Demo { image: image.into(), keys, recipe, bulkhead, scratch: tempfile::tempdir().unwrap() })
 }
 
