@@ -25,26 +25,38 @@ pub fn load_all() -> Result<()> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         text => text.doing(|| format!("read \"{path}\""))?,
     };
+    let mut declined = false;
     for module in parse(&text)? {
-        if let Err(problem) = load(&module) {
-            say(&problem.to_string());
+        match load(&module) {
+            Ok(Loaded::Yes) => {}
+            Ok(Loaded::NotForThisMachine) => declined = true,
+            // Drivers of one bus come together: where the bus is absent, the drivers behind it miss its symbols, and nobody minds.
+            Err(Error::Refused(_)) if declined => {}
+            Err(problem) => say(&problem.to_string()),
         }
     }
     Ok(())
 }
 
-fn load(module: &Module) -> Result<()> {
+/// What became of a module.
+enum Loaded {
+    Yes,
+    NotForThisMachine,
+}
+
+fn load(module: &Module) -> Result<Loaded> {
     let path = format!("{DIRECTORY}/{}", module.file);
     let file = File::open(&path).doing(|| format!("open \"{path}\""))?;
     match finit_module(&file, &module.parameters, ModuleInitFlags::empty()) {
-        // Loaded already, or a driver whose hardware (or firmware) this machine does not have.
-        Err(Errno::EEXIST | Errno::ENODEV) => Ok(()),
+        Err(Errno::EEXIST) => Ok(Loaded::Yes),
+        // A driver whose hardware (or firmware) this machine does not have.
+        Err(Errno::ENODEV) => Ok(Loaded::NotForThisMachine),
         // The kernel's word for this is "no such file".
         Err(Errno::ENOENT) => Err(Error::Refused(format!(
             "cannot load module \"{}\": a symbol it needs is missing, so a module before it is",
             module.file
         ))),
-        result => result.doing(|| format!("load module \"{}\"", module.file)),
+        result => result.map(|()| Loaded::Yes).doing(|| format!("load module \"{}\"", module.file)),
     }
 }
 
