@@ -10,7 +10,7 @@ use formats::boot_state::BootState;
 use formats::fat::{FatKind, FatVolume};
 use formats::gpt::{Gpt, Partition, types};
 use formats::manifest::{ImageInfo, Manifest, Member};
-use formats::package::{self, ImageEncoder};
+use formats::package::{self, Compressor, ImageEncoder};
 use formats::verity::{Parameters, Superblock};
 use formats::{Bytes, Digest, Guid, Lba, SectorSize, SlotId, footer, mbr};
 
@@ -95,9 +95,10 @@ fn tiny_fat32() -> Vec<u8> {
 
 /// Index and frames of a slot image of two file system blocks.
 fn small_image() -> (Vec<u8>, Vec<u8>) {
-    let mut encoder = ImageEncoder::new(Vec::new(), 3).unwrap();
+    let mut compressor = Compressor::new(3).unwrap();
+    let mut encoder = ImageEncoder::new(Vec::new());
     let image: Vec<u8> = (0..16_384_u32).map(|at| (at / 64).to_le_bytes()[0]).collect();
-    encoder.push(&image).unwrap();
+    encoder.push(&compressor.compress(&image).unwrap()).unwrap();
     let (frames, index, _) = encoder.finish().unwrap();
     (index.encode(), frames)
 }

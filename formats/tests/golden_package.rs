@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
 use formats::manifest::{ImageInfo, Manifest, Member};
-use formats::package::{self, CHUNKS, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, Package, SBOM};
+use formats::package::{self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, Package, SBOM};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::Parameters;
 use formats::{Bytes, Digest, Guid, signature};
@@ -28,8 +28,9 @@ fn image() -> Vec<u8> {
 }
 
 fn written() -> Vec<u8> {
-    let mut encoder = ImageEncoder::new(Vec::new(), 12).unwrap();
-    image().chunks(MAX_CHUNK).for_each(|chunk| encoder.push(chunk).unwrap());
+    let mut compressor = Compressor::new(12).unwrap();
+    let mut encoder = ImageEncoder::new(Vec::new());
+    image().chunks(MAX_CHUNK).for_each(|chunk| encoder.push(&compressor.compress(chunk).unwrap()).unwrap());
     let (frames, index, _) = encoder.finish().unwrap();
     let index = index.encode();
     let mut members = BTreeMap::from([

@@ -58,11 +58,42 @@ impl std::fmt::Debug for Decoder {
     }
 }
 
-/// Makes `image.zst` and its index from the chunks of an image, in order. The same chunks and level give the same bytes with the
+/// One chunk as a zstd frame, ready to take its place in `image.zst`.
+#[derive(Debug)]
+pub struct Frame {
+    bytes: Vec<u8>,
+    length: u32,
+    digest: Digest,
+    own_digest: Digest,
+}
+
+/// Compresses chunks. Frames do not depend on one another: several of these may share the work and the result stays the same.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    /// `level` is zstd's, 1 to 22.
+    pub fn new(level: i32) -> io::Result<Self> {
+        Ok(Self(zstd::bulk::Compressor::new(level)?))
+    }
+
+    /// The frame of a chunk of 1 to [`MAX_CHUNK`] bytes; [`ImageEncoder::finish`] refuses others.
+    pub fn compress(&mut self, content: &[u8]) -> io::Result<Frame> {
+        let bytes = self.0.compress(content)?;
+        let length = u32::try_from(content.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Frame { own_digest: Digest::of(&bytes), bytes, length, digest: Digest::of(content) })
+    }
+}
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
+    }
+}
+
+/// Makes `image.zst` and its index from the frames of an image, in order. The same chunks and level give the same bytes with the
 /// same version of zstd.
 pub struct ImageEncoder<W> {
     output: W,
-    zstd: zstd::bulk::Compressor<'static>,
     chunks: Vec<Chunk>,
     offset: u64,
     written: u64,
@@ -70,26 +101,24 @@ pub struct ImageEncoder<W> {
 }
 
 impl<W: Write> ImageEncoder<W> {
-    /// Frames go to `output`; `level` is zstd's, 1 to 22.
-    pub fn new(output: W, level: i32) -> io::Result<Self> {
-        let zstd = zstd::bulk::Compressor::new(level)?;
-        Ok(Self { output, zstd, chunks: Vec::new(), offset: 0, written: 0, hasher: Sha256::new() })
+    /// Frames go to `output`.
+    pub fn new(output: W) -> Self {
+        Self { output, chunks: Vec::new(), offset: 0, written: 0, hasher: Sha256::new() }
     }
 
-    /// The next chunk: 1 to [`MAX_CHUNK`] bytes; [`ImageEncoder::finish`] refuses others.
-    pub fn push(&mut self, content: &[u8]) -> io::Result<()> {
-        let frame = self.zstd.compress(content)?;
-        self.output.write_all(&frame)?;
-        self.hasher.update(&frame);
-        let length =
-            |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    /// The next frame.
+    pub fn push(&mut self, frame: &Frame) -> io::Result<()> {
+        self.output.write_all(&frame.bytes)?;
+        self.hasher.update(&frame.bytes);
+        let frame_length =
+            u32::try_from(frame.bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let chunk = Chunk {
             offset: Bytes(self.offset),
-            length: length(content)?,
+            length: frame.length,
             frame_offset: Bytes(self.written),
-            frame_length: length(&frame)?,
-            digest: Digest::of(content),
-            frame_digest: Digest::of(&frame),
+            frame_length,
+            digest: frame.digest,
+            frame_digest: frame.own_digest,
         };
         self.offset = self.offset.saturating_add(chunk.length.into());
         self.written = self.written.saturating_add(chunk.frame_length.into());

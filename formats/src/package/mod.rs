@@ -15,7 +15,7 @@ mod ustar;
 mod write;
 
 pub use chunks::{Chunk, ChunkIndex, MAX_CHUNK, MAX_CHUNKS};
-pub use image::{Decoder, ImageEncoder};
+pub use image::{Compressor, Decoder, Frame, ImageEncoder};
 pub use read::{Claims, Data, Details, Documents, Image, Package, peek, peek_manifest};
 pub use ustar::{Block, MAX_MEMBER, TRAILER, encode as encode_header, padding};
 pub use write::write;

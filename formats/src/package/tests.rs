@@ -111,9 +111,10 @@ pub(super) fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 pub(super) fn frames(image: &[u8]) -> (Vec<u8>, ChunkIndex) {
-    let mut encoder = ImageEncoder::new(Vec::new(), 3).unwrap();
+    let mut compressor = super::Compressor::new(3).unwrap();
+    let mut encoder = super::ImageEncoder::new(Vec::new());
     for chunk in image.chunks(MAX_CHUNK) {
-        encoder.push(chunk).unwrap();
+        encoder.push(&compressor.compress(chunk).unwrap()).unwrap();
     }
     let (frames, index, member) = encoder.finish().unwrap();
     assert_eq!(member, Member { size: length(&frames), digest: Digest::of(&frames) });

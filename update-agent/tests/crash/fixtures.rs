@@ -6,7 +6,7 @@ use std::io::Read;
 use ed25519_dalek::SigningKey;
 use formats::boot_state::{BootState, SlotState};
 use formats::manifest::{Effects, ImageInfo, Kind, Manifest, Member, Requires, SiteInfo};
-use formats::package::{CHUNKS, IMAGE, ImageEncoder, NOTES, SBOM};
+use formats::package::{CHUNKS, Compressor, IMAGE, ImageEncoder, NOTES, SBOM};
 use formats::signature::{self, VerifiedManifest};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::{BLOCK_SIZE, Parameters, TreeBuilder, hash_block};
@@ -77,8 +77,9 @@ pub fn release_with(kind: Kind, sequence: u64, change: impl FnOnce(&mut Manifest
     }
     let tree = tree.finish().unwrap();
     data.extend_from_slice(&tree.bytes);
-    let mut frames = ImageEncoder::new(Vec::new(), 1).unwrap();
-    data.chunks(3 * BLOCK_SIZE).for_each(|chunk| frames.push(chunk).unwrap());
+    let mut compressor = Compressor::new(1).unwrap();
+    let mut frames = ImageEncoder::new(Vec::new());
+    data.chunks(3 * BLOCK_SIZE).for_each(|chunk| frames.push(&compressor.compress(chunk).unwrap()).unwrap());
     let (frames, index, image_member) = frames.finish().unwrap();
     let index = index.encode();
     let member = |bytes: &[u8]| Member { size: Bytes(bytes.len() as u64), digest: Digest::of(bytes) };
