@@ -185,7 +185,7 @@ fn a_lost_boot_state_does_not_tie_the_machine_to_a_slot_that_fails() {
         disk.edit(|raw| {
             raw.destroy_boot_state()?;
             let offset = raw.partition("base-a")?.offset + raw.footer_offset("base-a")?;
-            raw.write(offset, &[0; FOOTER_SIZE])
+            raw.write(offset, &vec![0; FOOTER_SIZE])
         })?;
         let mut guest = boot(&disk, Firmware::Bios)?;
         guest.expect_before("a new one was begun", [READY], guest.patience(1))?;

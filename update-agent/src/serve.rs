@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use formats::boot_report::{BootReport, REPORT_PATH, SiteReport};
 use formats::boot_state::next;
 
+use crate::command::install::restart;
 use crate::error::{Error, Result};
 use crate::judge;
 use crate::lifecycle::silent;
@@ -28,6 +29,10 @@ pub struct Options {
     /// Seconds the machine has to stay healthy before its slot is committed
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     settle: u64,
+    /// Seconds after which a release on trial that is still not healthy is
+    /// given up and the machine restarts into the slot before
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    deadline: u64,
 }
 
 /// Runs until the machine goes down.
@@ -38,6 +43,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut healthy_since = None;
     let mut complained = None;
     let mut settled = false;
+    let started = Instant::now();
     loop {
         watchdogs.feed();
         if !settled {
@@ -50,6 +56,14 @@ pub fn run(options: &Options) -> Result<()> {
                         complained = problem;
                     }
                 }
+            }
+        }
+        if !settled && started.elapsed() >= Duration::from_secs(options.deadline) {
+            // Once: a slot that is good stays, whatever is wrong with it now; no restart would help.
+            settled = true;
+            let reason = complained.clone().unwrap_or_else(|| "the boot state could not be brought up to date".into());
+            if let Err(problem) = give_up(&report, &format!("not healthy after {} s: {reason}", options.deadline)) {
+                log(&format!("staying with this release: {problem}"));
             }
         }
         sleep(PERIOD);
@@ -116,6 +130,16 @@ fn settle_state(report: &BootReport) -> Result<()> {
         present = changed;
     }
     Ok(())
+}
+
+/// Ends the trial of the running release and restarts; refused when it is not on trial.
+fn give_up(report: &BootReport, reason: &str) -> Result<()> {
+    let place = Workplace::appliance(report, None, Access::Change)?;
+    for step in place.agent(&silent).condemn(reason)?.steps {
+        log(&step);
+    }
+    log(&format!("{reason}; restarting into the release before"));
+    restart()
 }
 
 /// What happened since the last start, and the commit of what is healthy now.

@@ -85,9 +85,10 @@ impl Lab {
         }
         text = text.replace("version = \"1.0.0\"", &format!("version = \"{}\"", release.version));
         text = text.replace("sequence = 1\n", &format!("sequence = {sequence}\n"));
-        text.push_str(&format!("\n[[base.layer]]\ndirectory = \"{}\"\n", over.join("overlay").display()));
+        let layer = |folder: &str| format!("\n[[base.layer]]\ndirectory = \"{}\"\n", over.join(folder).display());
+        text += &layer("overlay");
         if release.over != "overlay" {
-            text.push_str(&format!("\n[[base.layer]]\ndirectory = \"{}\"\n", over.join(release.over).display()));
+            text += &layer(release.over);
         }
         let recipe = self.folder.path().join(format!("{}.toml", release.version));
         std::fs::write(&recipe, text).unwrap();

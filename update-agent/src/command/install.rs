@@ -81,7 +81,8 @@ fn normalized(name: &str) -> String {
     model.trim_end_matches('-').to_owned()
 }
 
-fn restart() -> Result<()> {
+/// Restarts the machine in an orderly way.
+pub(crate) fn restart() -> Result<()> {
     let done = Command::new("reboot").status().doing(|| "start \"reboot\"".into())?;
     if done.success() { Ok(()) } else { Err(Error::NotKept(format!("\"reboot\" failed: {done}; restart by hand"))) }
 }
