@@ -99,6 +99,7 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
             built.add_package(&path)?;
         }
     }
+    sync_folder(&options.output)?;
     built.images.sort();
     Ok(built)
 }
@@ -118,6 +119,11 @@ fn publish(raw: &Path, path: &Path, options: &Options) -> Result<()> {
         }
         linked => linked.map_err(Error::io("create", path)),
     }
+}
+
+/// Makes a new name survive a power cut of the build host.
+fn sync_folder(folder: &Path) -> Result<()> {
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder))
 }
 
 fn existing(options: &Options) -> Existing {

@@ -22,7 +22,8 @@ pub struct Arguments {
     /// keys folder will do)
     #[arg(long, value_name = "DIR")]
     trust: PathBuf,
-    /// The disk has been running: do not judge what may have changed
+    /// The disk has been running: do not judge boot state, partition tables, data
+    /// and slots that updates may have changed
     #[arg(long)]
     in_use: bool,
     /// Print JSON

@@ -1,7 +1,7 @@
 //! A Debian system by mmdebstrap: the one source that needs the network.
 //!
-//! The archive is kept in the cache directory under a name made from the arguments and used again, so that only the first build
-//! downloads; delete it to refresh. mmdebstrap itself is reproducible for the same packages and the same source date epoch.
+//! The archive is kept in the caller's cache directory under a name made from the arguments and used again. `bulkhead build` gives a
+//! scratch folder: every build follows the archive of the day, and who wants the same bytes twice keeps the tar. mmdebstrap itself is reproducible for the same packages and the same source date epoch.
 
 use std::ffi::OsString;
 use std::fs;
