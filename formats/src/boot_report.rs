@@ -227,9 +227,16 @@ impl BootFailure {
         whole
     }
 
-    /// Every readable line of a failure log, oldest first; a torn line is skipped.
+    /// Every readable line of a failure log, oldest first; a torn line is skipped. The log lies on a disk anybody may have written:
+    /// control characters, which a terminal would obey, are taken out.
     pub fn parse_log(log: &[u8]) -> Vec<Self> {
-        log.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        let lines = log.split(|byte| *byte == b'\n');
+        let mut failures: Vec<Self> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        for failure in &mut failures {
+            failure.version.retain(|letter| !letter.is_control());
+            failure.reason.retain(|letter| !letter.is_control());
+        }
+        failures
     }
 }
 
@@ -311,5 +318,14 @@ mod tests {
         let line = failure("x").encode().unwrap();
         let log = BootFailure::append(&line[..20], &line);
         assert_eq!(BootFailure::parse_log(&log).len(), 1);
+    }
+
+    #[test]
+    fn a_failure_log_cannot_send_commands_to_a_terminal() {
+        let line = br#"{"format":1,"time":1,"slot":"a","version":"1.0.0\u001b[2J","build-id":null,"reason":"bad\u0007 \u009b31m slot"}"#;
+        let failures = BootFailure::parse_log(line);
+        assert_eq!(failures.len(), 1);
+        assert!(failures.iter().all(|failure| !failure.reason.contains(char::is_control)));
+        assert_eq!(failures[0].version, "1.0.0[2J");
     }
 }

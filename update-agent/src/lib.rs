@@ -16,6 +16,7 @@ pub mod error;
 pub mod journal;
 pub mod judge;
 pub mod lifecycle;
+mod plain_file;
 pub mod serve;
 pub mod slot;
 pub mod source;

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use formats::boot_report::{BootFailure, BootReport, FAILURES_PATH, REPORT_PATH, SiteReport};
+use formats::boot_report::{BootFailure, BootReport, FAILURES_LIMIT, FAILURES_PATH, REPORT_PATH, SiteReport};
 use formats::trust::TrustStore;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -14,6 +14,7 @@ use crate::disk::image::Image;
 use crate::error::{At, Doing, Error, Result};
 use crate::journal::{Directory, Journal, Memory, Store};
 use crate::lifecycle::{Agent, Running};
+use crate::plain_file;
 use crate::slot::Progress;
 
 /// Where the initramfs program leaves the keys it verified this start with.
@@ -123,7 +124,7 @@ pub fn running(report: &BootReport) -> Running {
 
 /// Starts the initramfs program gave up, oldest first.
 pub fn failures() -> Vec<BootFailure> {
-    BootFailure::parse_log(&fs::read(Path::new(DATA).join(FAILURES_PATH)).unwrap_or_default())
+    BootFailure::parse_log(&plain_file::read(&Path::new(DATA).join(FAILURES_PATH), FAILURES_LIMIT).unwrap_or_default())
 }
 
 fn trust_store(path: &Path) -> Result<TrustStore> {

@@ -10,6 +10,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::LIMIT;
+use crate::plain_file;
+
 /// Something that keeps the bytes of the journal.
 pub trait Store {
     /// All of them; empty when there is no journal yet.
@@ -49,7 +52,7 @@ impl Directory {
 
 impl Store for Directory {
     fn load(&self) -> io::Result<Vec<u8>> {
-        match fs::read(self.file()) {
+        match plain_file::read(&self.file(), LIMIT.saturating_mul(2)) {
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other,
         }
@@ -58,7 +61,7 @@ impl Store for Directory {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.make_directory()?;
         let new = !self.file().exists();
-        let mut file = OpenOptions::new().append(true).create(true).open(self.file())?;
+        let mut file = plain_file::open(&self.file(), OpenOptions::new().append(true).create(true))?;
         file.write_all(bytes)?;
         // The length of the file is part of what must survive.
         file.sync_all()?;
@@ -68,7 +71,12 @@ impl Store for Directory {
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         self.make_directory()?;
         let beside = self.0.join("journal.new");
-        let mut file = File::create(&beside)?;
+        // What lies there is left from a cut, or a trap: the name is made anew either way.
+        match fs::remove_file(&beside) {
+            Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
+            _ => {}
+        }
+        let mut file = plain_file::open(&beside, OpenOptions::new().write(true).create_new(true))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, self.file())?;
