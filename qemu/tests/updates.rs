@@ -4,7 +4,7 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::{FIRST, GOOD, PANICS, install, lab, machine, run};
+use lab::{FIRST, GOOD, PACKAGE, PANICS, copy, lab, machine, run};
 use qemu::{Firmware, Result};
 
 fn scenario(run: impl FnOnce(&'static lab::Lab) -> Result<()>) {
@@ -15,26 +15,30 @@ fn scenario(run: impl FnOnce(&'static lab::Lab) -> Result<()>) {
     }
 }
 
-fn a_base_is_installed_tried_and_kept(lab: &lab::Lab, firmware: Firmware) -> Result<()> {
-    let disk = lab.disk()?;
-    let package = lab.base(GOOD);
-    let mut guest = machine(&disk, firmware, &package).boot()?;
-    guest.expect(["BULKHEAD READY", "slot=A", FIRST.version], guest.patience(1))?;
-    guest.send(&format!(
-        "head -c {} /dev/vdb >/data/update.pkg; update-agent install --restart /data/update.pkg\n",
-        std::fs::metadata(&package).unwrap().len()
-    ))?;
-    guest.expect_before(["BULKHEAD READY", "slot=B", GOOD.version], ["BULKHEAD READY", "slot=A"], guest.patience(3))?;
-    // The trial ends by itself; then the release stays across a restart nobody asked the agent about.
-    run(&mut guest, "until update-agent status | grep -q 'slot B is good; nothing is pending'; do sleep 1; done", 2)?;
-    guest.power_cut()?;
-    let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
-    guest.expect_before(["BULKHEAD READY", "slot=B"], ["BULKHEAD READY", "slot=A"], guest.patience(1)).map(drop)
-}
-
 #[test]
 fn a_base_update_is_installed_tried_and_kept_on_bios() {
-    scenario(|lab| a_base_is_installed_tried_and_kept(lab, Firmware::Bios));
+    scenario(|lab| {
+        let disk = lab.disk()?;
+        let package = lab.base(GOOD);
+        let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
+        guest.expect(["BULKHEAD READY", "slot=A", FIRST.version], guest.patience(1))?;
+        copy(&mut guest, &package, 2)?;
+        guest.send(&format!("update-agent install --restart {PACKAGE}\n"))?;
+        guest.expect_before(
+            ["BULKHEAD READY", "slot=B", GOOD.version],
+            ["BULKHEAD READY", "slot=A"],
+            guest.patience(3),
+        )?;
+        // The trial ends by itself; then the release stays across a restart nobody asked the agent about.
+        run(
+            &mut guest,
+            "until update-agent status | grep -q 'slot B is good; nothing is pending'; do sleep 1; done",
+            2,
+        )?;
+        guest.power_cut()?;
+        let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
+        guest.expect_before(["BULKHEAD READY", "slot=B"], ["BULKHEAD READY", "slot=A"], guest.patience(1)).map(drop)
+    });
 }
 
 #[test]
@@ -44,10 +48,8 @@ fn a_release_that_panics_falls_back_and_says_why() {
         let package = lab.base(PANICS);
         let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
         guest.expect(["BULKHEAD READY", "slot=A"], guest.patience(1))?;
-        guest.send(&format!(
-            "head -c {} /dev/vdb >/data/update.pkg; update-agent install --restart /data/update.pkg\n",
-            std::fs::metadata(&package).unwrap().len()
-        ))?;
+        copy(&mut guest, &package, 2)?;
+        guest.send(&format!("update-agent install --restart {PACKAGE}\n"))?;
         guest.expect("Kernel panic", guest.patience(3))?;
         guest.expect(["BULKHEAD READY", "slot=A", FIRST.version], guest.patience(8))?;
         run(&mut guest, "update-agent status | grep -i 1.2.0 | grep -i fail", 1)
@@ -62,7 +64,8 @@ fn a_site_is_switched_without_a_restart() {
         let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
         guest.expect(["BULKHEAD READY", "site=hello 1.0.0"], guest.patience(1))?;
         run(&mut guest, "cat /proc/sys/kernel/random/boot_id >/data/boot-id", 1)?;
-        install(&mut guest, &package, "", 1)?;
+        copy(&mut guest, &package, 1)?;
+        run(&mut guest, &format!("update-agent install {PACKAGE}"), 1)?;
         run(&mut guest, "cmp /proc/sys/kernel/random/boot_id /data/boot-id", 1)
     });
 }
@@ -74,13 +77,12 @@ fn a_power_cut_while_a_slot_is_written_leaves_the_old_release_and_a_retry_comple
         let package = lab.base(GOOD);
         let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
         guest.expect(["BULKHEAD READY", "slot=A"], guest.patience(1))?;
-        let length = std::fs::metadata(&package).unwrap().len();
-        run(&mut guest, &format!("head -c {length} /dev/vdb >/data/update.pkg; sync"), 2)?;
-        guest.send("update-agent install /data/update.pkg\n")?;
+        copy(&mut guest, &package, 2)?;
+        guest.send(&format!("update-agent install {PACKAGE}\n"))?;
         std::thread::sleep(Duration::from_millis(1500));
         guest.power_cut()?;
         let mut guest = machine(&disk, Firmware::Bios, &package).boot()?;
         guest.expect_before(["BULKHEAD READY", "slot=A"], ["BULKHEAD READY", "slot=B"], guest.patience(1))?;
-        run(&mut guest, "update-agent install /data/update.pkg", 3)
+        run(&mut guest, &format!("update-agent install {PACKAGE}"), 3)
     });
 }

@@ -117,9 +117,11 @@ pub fn run(guest: &mut Guest, command: &str, boots: u32) -> Result<()> {
     guest.expect_before("LAB good", "LAB bad", patience).map(drop)
 }
 
-/// Copies the package from the second disk to the data partition and installs it.
-pub fn install(guest: &mut Guest, package: &Path, options: &str, boots: u32) -> Result<()> {
+/// Copies the package from the second disk to the data partition, as [`PACKAGE`].
+pub fn copy(guest: &mut Guest, package: &Path, boots: u32) -> Result<()> {
     let length = std::fs::metadata(package).unwrap().len();
-    run(guest, &format!("head -c {length} /dev/vdb >/data/update.pkg"), boots)?;
-    run(guest, &format!("update-agent install {options} /data/update.pkg"), boots)
+    run(guest, &format!("head -c {length} /dev/vdb >{PACKAGE}; sync"), boots)
 }
+
+/// Where [`copy`] puts a package.
+pub const PACKAGE: &str = "/data/update.pkg";
