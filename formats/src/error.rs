@@ -2,6 +2,8 @@
 //!
 //! `Corrupt`: the bytes are wrong, reject the input. `Unsupported`: the bytes are fine but this version cannot read them.
 //! `Invalid`: the caller asked for something that cannot be encoded. `Untrusted`: no acceptable signature.
+//!
+//! The text says what is wrong; [`Damage`] and [`Distrust`] say it to programs, as far as somebody may have to do something else.
 
 /// What is wrong with some bytes, or with a request to make some.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +13,8 @@ pub enum Error {
     Corrupt {
         /// The structure, for example `primary GPT header`.
         what: &'static str,
+        /// The kind of damage.
+        why: Damage,
         /// What contradicts what, with numbers.
         problem: String,
     },
@@ -35,18 +39,66 @@ pub enum Error {
     Untrusted {
         /// The signed thing.
         what: &'static str,
+        /// The kind of distrust.
+        why: Distrust,
         /// Which keys signed, which were expected.
         problem: String,
     },
+}
+
+/// How bytes are damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// They break a rule of their format that has no name of its own below.
+    Malformed,
+    /// They end too early.
+    Truncated,
+    /// Something follows their end, or hides in a padding.
+    TrailingData,
+    /// They are not those whose digest was signed.
+    DigestMismatch,
+    /// A part is missing, comes twice, or comes where another one must be.
+    WrongMember,
+    /// A part is longer than any of its kind may be, or would unpack to another length than was signed.
+    TooLong,
+}
+
+/// Why something signed is not believed. Later ones are the less likely mistakes of an honest sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Distrust {
+    /// Some keys signed that count, but not enough of them.
+    ThresholdNotMet,
+    /// A key that signed was valid only until a day that has passed.
+    ExpiredKey,
+    /// A development key signed, which a release appliance does not accept.
+    DevelopmentKey,
+    /// A development build, which a release appliance does not accept.
+    DevelopmentBuild,
+    /// A key signed that is trusted for other kinds of packages.
+    WrongRole,
+    /// It is for another product.
+    OtherProduct,
+    /// Packages of this kind are not accepted at all.
+    KindNotAccepted,
+    /// A key that is not known signed.
+    WrongKey,
+    /// A key is said to have signed, and did not sign these bytes.
+    BadSignature,
+    /// Nobody signed.
+    Unsigned,
 }
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Shorthand for [`Error::Corrupt`].
+    /// Shorthand for [`Error::Corrupt`] with [`Damage::Malformed`].
     pub fn corrupt(what: &'static str, problem: impl Into<String>) -> Self {
-        Self::Corrupt { what, problem: problem.into() }
+        Self::damaged(what, Damage::Malformed, problem)
+    }
+    /// Shorthand for [`Error::Corrupt`].
+    pub fn damaged(what: &'static str, why: Damage, problem: impl Into<String>) -> Self {
+        Self::Corrupt { what, why, problem: problem.into() }
     }
     /// Shorthand for [`Error::Unsupported`].
     pub fn unsupported(what: &'static str, problem: impl Into<String>) -> Self {
@@ -57,7 +109,7 @@ impl Error {
         Self::Invalid { what, problem: problem.into() }
     }
     /// Shorthand for [`Error::Untrusted`].
-    pub fn untrusted(what: &'static str, problem: impl Into<String>) -> Self {
-        Self::Untrusted { what, problem: problem.into() }
+    pub fn untrusted(what: &'static str, why: Distrust, problem: impl Into<String>) -> Self {
+        Self::Untrusted { what, why, problem: problem.into() }
     }
 }

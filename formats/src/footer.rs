@@ -18,6 +18,7 @@
 
 use std::fmt;
 
+use crate::error::Distrust;
 use crate::signature::{self, SignatureSet, VerifiedManifest};
 use crate::trust::{Role, TrustStore};
 use crate::{Bytes, Digest, Error, Result, json, le, manifest};
@@ -79,7 +80,7 @@ impl Footer {
             .try_into()
             .map_err(|_| Error::corrupt(WHAT, format!("{} bytes; a footer has {FOOTER_SIZE}", bytes.len())))?;
         if is_erased(bytes) {
-            return Err(Error::untrusted("slot", "no footer: the slot is empty"));
+            return Err(Error::untrusted("slot", Distrust::Unsigned, "no footer: the slot is empty"));
         }
         let (content, checksum) = bytes.split_at(CHECKSUM);
         if !content.starts_with(MAGIC) {

@@ -9,12 +9,13 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::{Damage, Error, Result};
 
 /// Reads one JSON document of at most `limit` bytes. Errors name `what`.
 pub fn parse(what: &'static str, bytes: &[u8], limit: usize) -> Result<Value> {
     if bytes.len() > limit {
-        return Err(Error::corrupt(what, format!("{} bytes; at most {limit} are allowed", bytes.len())));
+        let problem = format!("{} bytes; at most {limit} are allowed", bytes.len());
+        return Err(Error::damaged(what, Damage::TooLong, problem));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|error| damaged(what, &error))?;

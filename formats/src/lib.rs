@@ -35,7 +35,7 @@ pub mod units;
 pub mod verity;
 
 pub use digest::Digest;
-pub use error::{Error, Result};
+pub use error::{Damage, Distrust, Error, Result};
 pub use guid::Guid;
 pub use slot::SlotId;
 pub use units::{Bytes, Lba, SectorSize};

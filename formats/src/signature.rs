@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Damage, Distrust};
 use crate::manifest::{self, Manifest};
 use crate::trust::{Role, TrustStore, key_id};
 use crate::{Digest, Error, Result, json};
@@ -50,20 +51,33 @@ pub fn sign(manifest: &[u8], keys: &[SigningKey]) -> Result<Vec<u8>> {
 pub fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, role: Role) -> Result<VerifiedManifest> {
     if manifest.len() > manifest::MAX_SIZE {
         let limit = manifest::MAX_SIZE;
-        return Err(Error::corrupt(WHAT, format!("{} bytes; at most {limit} are allowed", manifest.len())));
+        let problem = format!("{} bytes; at most {limit} are allowed", manifest.len());
+        return Err(Error::damaged(WHAT, Damage::TooLong, problem));
     }
     let set = SignatureSet::parse(signatures)?;
     let signers = count(&message(manifest), &set, trust, role)?;
     let parsed = Manifest::parse(manifest)?;
     if Role::from(parsed.kind) != role {
-        return Err(Error::untrusted(WHAT, format!("it is for a {} package; {role} was expected", parsed.kind)));
+        return Err(Error::untrusted(
+            WHAT,
+            Distrust::WrongRole,
+            format!("it is for a {} package; {role} was expected", parsed.kind),
+        ));
     }
     if parsed.product != trust.product() {
         let (theirs, ours) = (&parsed.product, trust.product());
-        return Err(Error::untrusted(WHAT, format!("it is for product \"{theirs}\"; this is \"{ours}\"")));
+        return Err(Error::untrusted(
+            WHAT,
+            Distrust::OtherProduct,
+            format!("it is for product \"{theirs}\"; this is \"{ours}\""),
+        ));
     }
     if parsed.development && !trust.development_allowed() {
-        return Err(Error::untrusted(WHAT, "it is a development build; only release builds are accepted here"));
+        return Err(Error::untrusted(
+            WHAT,
+            Distrust::DevelopmentBuild,
+            "it is a development build; only release builds are accepted here",
+        ));
     }
     Ok(VerifiedManifest { manifest: parsed, signers, digest: Digest::of(manifest) })
 }
@@ -107,9 +121,10 @@ impl VerifiedManifest {
 
 /// The distinct trusted keys that signed `message`, or why there are too few.
 pub(crate) fn count(message: &[u8], set: &SignatureSet, trust: &TrustStore, role: Role) -> Result<Vec<Signer>> {
-    let threshold = trust
-        .threshold(role)
-        .ok_or_else(|| Error::untrusted(WHAT, format!("this appliance accepts nothing signed for role {role}")))?;
+    let threshold = trust.threshold(role).ok_or_else(|| {
+        let problem = format!("this appliance accepts nothing signed for role {role}");
+        Error::untrusted(WHAT, Distrust::KindNotAccepted, problem)
+    })?;
     let mut good = BTreeMap::new();
     let mut refused = Vec::new();
     for one in set.signatures() {
@@ -124,28 +139,36 @@ pub(crate) fn count(message: &[u8], set: &SignatureSet, trust: &TrustStore, role
     if enough {
         return Ok(good.into_values().collect());
     }
+    // Some keys counted: more of them are needed. None did: the likeliest mistake is the one to name.
+    let likeliest = refused.iter().map(|(why, _)| *why).min().filter(|_| good.is_empty());
     let mut problem = format!("{} of {threshold} needed signature(s) for role {role}", good.len());
-    for reason in refused {
+    for (_, reason) in refused {
         problem.push_str("; ");
         problem.push_str(&reason);
     }
-    Err(Error::untrusted(WHAT, problem))
+    Err(Error::untrusted(WHAT, likeliest.unwrap_or(Distrust::ThresholdNotMet), problem))
 }
 
 /// The signer, or why this signature does not count.
-fn judge(message: &[u8], one: &OneSignature, trust: &TrustStore, role: Role) -> std::result::Result<Signer, String> {
+fn judge(
+    message: &[u8],
+    one: &OneSignature,
+    trust: &TrustStore,
+    role: Role,
+) -> std::result::Result<Signer, (Distrust, String)> {
     let id = one.key_id.short();
-    let key = trust.key(&one.key_id).ok_or_else(|| format!("key {id} is unknown here"))?;
+    let key = trust.key(&one.key_id).ok_or_else(|| (Distrust::WrongKey, format!("key {id} is unknown here")))?;
     let name = &key.name;
     if key.role != role {
-        return Err(format!("key {id} (\"{name}\") is for role {}", key.role));
+        return Err((Distrust::WrongRole, format!("key {id} (\"{name}\") is for role {}", key.role)));
     }
     if key.development && !trust.development_allowed() {
-        return Err(format!("key {id} (\"{name}\") is a development key, which is not accepted here"));
+        let problem = format!("key {id} (\"{name}\") is a development key, which is not accepted here");
+        return Err((Distrust::DevelopmentKey, problem));
     }
     key.public
         .verify_strict(message, &one.signature)
-        .map_err(|_| format!("key {id} (\"{name}\") did not sign these bytes"))?;
+        .map_err(|_| (Distrust::BadSignature, format!("key {id} (\"{name}\") did not sign these bytes")))?;
     Ok(Signer { key_id: one.key_id, name: name.clone(), development: key.development })
 }
 

@@ -1,7 +1,9 @@
-//! Failures, split by who must act; the exit code follows from the kind (design section 8).
+//! Failures, split by who must act; each has a [`Code`], and the exit code follows from that.
 
 use std::io;
 use std::process::ExitCode;
+
+use crate::code::Code;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum Error {
     /// What was written is not what is read.
     #[error("{0}")]
     NotKept(String),
+    /// A slot is not what was signed any more.
+    #[error("{0}")]
+    Rotten(String),
     /// The lifecycle does not allow it now.
     #[error(transparent)]
     NotNow(#[from] crate::lifecycle::Refusal),
@@ -57,14 +62,68 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The exit code of a command that failed so.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Content { cause: formats::Error::Untrusted { .. }, .. } => 4,
-            Self::Content { .. } | Self::Source(_) => 3,
-            Self::Usage(_) => 2,
-            Self::Refused(_) | Self::Busy(_) | Self::NotNow(_) | Self::Unfit(_) | Self::NoSiteToGoBackTo(_) => 5,
-            Self::System { .. } | Self::NotKept(_) => 6,
-            Self::Bug(_) => 70,
-        })
+        ExitCode::from(self.reason().exit())
+    }
+
+    /// The word for programs, for example `wrong-key`; see `docs/codes.md`.
+    pub fn code(&self) -> &'static str {
+        self.reason().word()
+    }
+
+    /// The code of this failure.
+    pub fn reason(&self) -> Code {
+        match self {
+            Self::System { cause, .. } => system_code(cause.kind()),
+            Self::Content { cause, .. } => content_code(cause),
+            Self::Refused(_) => Code::BootStateRefuses,
+            Self::NotKept(_) => Code::NotKept,
+            Self::Rotten(_) => Code::SlotDamaged,
+            Self::NotNow(refusal) => refusal.code(),
+            Self::Unfit(unfit) => unfit.misfit.code(),
+            Self::NoSiteToGoBackTo(_) => Code::NoSiteToGoBackTo,
+            Self::Source(_) => Code::PackageChanged,
+            Self::Busy(_) => Code::Busy,
+            Self::Usage(_) => Code::Usage,
+            Self::Bug(_) => Code::Bug,
+        }
+    }
+}
+
+fn system_code(kind: io::ErrorKind) -> Code {
+    match kind {
+        io::ErrorKind::NotFound => Code::NotFound,
+        io::ErrorKind::PermissionDenied => Code::NotPermitted,
+        io::ErrorKind::ResourceBusy => Code::InUse,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
+        _ => Code::Io,
+    }
+}
+
+fn content_code(cause: &formats::Error) -> Code {
+    use formats::{Damage, Distrust};
+    match cause {
+        formats::Error::Unsupported { .. } => Code::TooNew,
+        formats::Error::Invalid { .. } => Code::Unusable,
+        formats::Error::Corrupt { why, .. } => match why {
+            Damage::Malformed => Code::Malformed,
+            Damage::Truncated => Code::Truncated,
+            Damage::TrailingData => Code::TrailingData,
+            Damage::DigestMismatch => Code::DigestMismatch,
+            Damage::WrongMember => Code::WrongMember,
+            Damage::TooLong => Code::TooLong,
+        },
+        formats::Error::Untrusted { why, .. } => match why {
+            Distrust::Unsigned => Code::Unsigned,
+            Distrust::WrongKey => Code::WrongKey,
+            Distrust::BadSignature => Code::BadSignature,
+            Distrust::WrongRole => Code::WrongRole,
+            Distrust::ThresholdNotMet => Code::ThresholdNotMet,
+            Distrust::ExpiredKey => Code::ExpiredKey,
+            Distrust::DevelopmentKey => Code::DevelopmentKey,
+            Distrust::DevelopmentBuild => Code::DevelopmentBuild,
+            Distrust::OtherProduct => Code::OtherProduct,
+            Distrust::KindNotAccepted => Code::KindNotAccepted,
+        },
     }
 }
 

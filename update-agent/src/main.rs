@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("update-agent: {problem}");
+            eprintln!("update-agent: {problem} [{}]", problem.code());
             problem.exit_code()
         }
     }

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zstd::zstd_safe;
 
 use super::chunks::{Chunk, ChunkIndex, MAX_CHUNK};
+use crate::error::Damage;
 use crate::manifest::Member;
 use crate::{Bytes, Digest, Error, Result};
 
@@ -25,9 +26,12 @@ impl Decoder {
     /// The content of `frame`, which must be the frame of `chunk`, wherever it came from: the frame's digest is checked before it is
     /// decompressed, the content's digest before it is returned.
     pub fn decode(&mut self, chunk: &Chunk, frame: &[u8]) -> Result<&[u8]> {
-        let damaged = |problem: String| Error::corrupt(WHAT, format!("chunk at {}: {problem}", chunk.offset.0));
+        let wrong = |why, problem| Error::damaged(WHAT, why, format!("chunk at {}: {problem}", chunk.offset.0));
+        let damaged = |problem: String| wrong(Damage::Malformed, problem);
+        let bomb = |problem: String| wrong(Damage::TooLong, problem);
+        let swapped = |problem: &str| wrong(Damage::DigestMismatch, problem.to_owned());
         if Digest::of(frame) != chunk.frame_digest {
-            return Err(damaged("its frame does not match its digest".into()));
+            return Err(swapped("its frame does not match its digest"));
         }
         let length = chunk.length;
         let stated = zstd_safe::get_frame_content_size(frame);
@@ -36,17 +40,17 @@ impl Decoder {
             return Err(damaged("its data is not exactly one zstd frame".into()));
         }
         if !matches!(stated, Ok(Some(size)) if size == u64::from(length)) {
-            return Err(damaged(format!("its frame does not state the {length} bytes it must have")));
+            return Err(bomb(format!("its frame does not state the {length} bytes it must have")));
         }
         let content = usize::try_from(length).ok().and_then(|length| self.content.get_mut(..length));
-        let content = content.ok_or_else(|| damaged(format!("{length} bytes are more than a chunk may have")))?;
+        let content = content.ok_or_else(|| bomb(format!("{length} bytes are more than a chunk may have")))?;
         match self.zstd.decompress_to_buffer(frame, content) {
             Ok(written) if written == content.len() => {}
-            Ok(written) => return Err(damaged(format!("its frame has {written} bytes instead of {length}"))),
-            Err(_) => return Err(damaged(format!("its frame does not decompress to {length} bytes"))),
+            Ok(written) => return Err(bomb(format!("its frame has {written} bytes instead of {length}"))),
+            Err(_) => return Err(bomb(format!("its frame does not decompress to {length} bytes"))),
         }
         if Digest::of(content) != chunk.digest {
-            return Err(damaged("its content does not match its digest".into()));
+            return Err(swapped("its content does not match its digest"));
         }
         Ok(content)
     }

@@ -22,6 +22,7 @@ pub use write::write;
 
 use std::io;
 
+use crate::error::Damage;
 use crate::manifest::{self, Kind, Manifest};
 use crate::{Bytes, signature};
 
@@ -72,17 +73,21 @@ pub fn check_members(manifest: &Manifest) -> crate::Result<Vec<&'static str>> {
     let known = members(manifest.kind);
     if let Some(name) = manifest.members.keys().find(|name| !known.iter().any(|(known, _)| known == name)) {
         let problem = format!("a {} package has no member \"{name}\"", manifest.kind);
-        return Err(crate::Error::corrupt(WHAT, problem));
+        return Err(crate::Error::damaged(WHAT, Damage::WrongMember, problem));
     }
     let mut present = Vec::new();
     for (name, needed) in known {
         match manifest.members.get(*name) {
-            None if *needed => return Err(crate::Error::corrupt(WHAT, format!("its manifest lists no \"{name}\""))),
+            None if *needed => {
+                let problem = format!("its manifest lists no \"{name}\"");
+                return Err(crate::Error::damaged(WHAT, Damage::WrongMember, problem));
+            }
             None => {}
             Some(member) if member.size > limit(name) => {
                 let (size, limit) = (member.size.0, limit(name).0);
-                return Err(crate::Error::corrupt(
+                return Err(crate::Error::damaged(
                     WHAT,
+                    Damage::TooLong,
                     format!("\"{name}\" of {size} bytes; at most {limit} are allowed"),
                 ));
             }

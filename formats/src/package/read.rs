@@ -31,6 +31,7 @@ use super::image::Decoder;
 use super::{
     CHUNKS, EULA, IMAGE, MANIFEST, NOTES, Result, SBOM, SIGNATURES, WHAT, check_members, check_text, limit, ustar,
 };
+use crate::error::{Damage, Distrust};
 use crate::manifest::{Manifest, Member};
 use crate::signature::{self, SignatureSet, VerifiedManifest};
 use crate::trust::{Role, TrustStore};
@@ -144,8 +145,12 @@ impl<R> Package<R> {
         if actual == expected {
             return Ok(());
         }
-        let fault = if actual < expected { "it is cut off" } else { "something follows it" };
-        Err(Error::corrupt(WHAT, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
+        let (why, fault) = if actual < expected {
+            (Damage::Truncated, "it is cut off")
+        } else {
+            (Damage::TrailingData, "something follows it")
+        };
+        Err(Error::damaged(WHAT, why, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
     }
 }
 
@@ -240,6 +245,11 @@ impl<R: Read> Image<R> {
 /// matters.
 fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, roles: &[Role]) -> crate::Result<VerifiedManifest> {
     let set = SignatureSet::parse(signatures)?;
+    let known = || set.signatures().iter().filter_map(|one| trust.key(&one.key_id));
+    if let Some(other) = known().next().filter(|_| !roles.is_empty() && !known().any(|key| roles.contains(&key.role))) {
+        let problem = format!("key \"{}\" is for role {}; nothing signed so is accepted here", other.name, other.role);
+        return Err(Error::untrusted("manifest", Distrust::KindNotAccepted, problem));
+    }
     let signed =
         |role: &Role| set.signatures().iter().any(|one| trust.key(&one.key_id).is_some_and(|key| key.role == *role));
     let mut roles = roles.to_vec();
@@ -251,7 +261,9 @@ fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, roles: &[Role]
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    Err(refusal.unwrap_or_else(|| Error::untrusted("manifest", "no kind of package is accepted here")))
+    Err(refusal.unwrap_or_else(|| {
+        Error::untrusted("manifest", Distrust::KindNotAccepted, "no kind of package is accepted here")
+    }))
 }
 
 /// The archive as a row of members.
@@ -305,7 +317,8 @@ impl<R: Read> Members<R> {
         let (found, size) = ustar::parse(&block)?;
         if found != name {
             let found = crate::json::shown(&found);
-            return Err(Error::corrupt(WHAT, format!("\"{found}\" where \"{name}\" must be")).into());
+            let problem = format!("\"{found}\" where \"{name}\" must be");
+            return Err(Error::damaged(WHAT, Damage::WrongMember, problem).into());
         }
         match expected {
             Some(expected) if expected != size => {
@@ -314,7 +327,7 @@ impl<R: Read> Members<R> {
             }
             None if size > limit(name) => {
                 let problem = format!("\"{name}\" of {} bytes; at most {} are allowed", size.0, limit(name).0);
-                Err(Error::corrupt(WHAT, problem).into())
+                Err(Error::damaged(WHAT, Damage::TooLong, problem).into())
             }
             _ => Ok(size),
         }
@@ -335,7 +348,7 @@ impl<R: Read> Members<R> {
         let padding = block.get_mut(..length).unwrap_or_default();
         self.fill(padding)?;
         if padding.iter().any(|byte| *byte != 0) {
-            return Err(Error::corrupt(WHAT, "something is hidden behind a member").into());
+            return Err(Error::damaged(WHAT, Damage::TrailingData, "something is hidden behind a member").into());
         }
         Ok(())
     }
@@ -346,7 +359,10 @@ impl<R: Read> Members<R> {
         self.fill(&mut trailer)?;
         let mut more = [0];
         let extended = trailer != ustar::TRAILER || self.fill_some(&mut more)?;
-        if extended { Err(Error::corrupt(WHAT, "something follows its last member").into()) } else { Ok(()) }
+        if extended {
+            return Err(Error::damaged(WHAT, Damage::TrailingData, "something follows its last member").into());
+        }
+        Ok(())
     }
 
     /// True when there was another byte.
@@ -363,9 +379,10 @@ fn check_digest(name: &str, found: Digest, member: Member) -> crate::Result<()> 
     if found == member.digest {
         return Ok(());
     }
-    Err(Error::corrupt(WHAT, format!("\"{name}\" does not match the digest in its manifest")))
+    let problem = format!("\"{name}\" does not match the digest in its manifest");
+    Err(Error::damaged(WHAT, Damage::DigestMismatch, problem))
 }
 
 fn cut_off() -> Error {
-    Error::corrupt(WHAT, "it is cut off")
+    Error::damaged(WHAT, Damage::Truncated, "it is cut off")
 }

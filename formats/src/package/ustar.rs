@@ -4,6 +4,7 @@
 //! `tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=0644 --mtime=@0` writes it. A header that differs from the one
 //! this module writes in a single bit is refused, so two readers cannot disagree about an archive.
 
+use crate::error::Damage;
 use crate::{Bytes, Error, Result, json, le};
 
 /// Length of a header, and what every member is padded to.
@@ -52,7 +53,7 @@ pub fn encode(name: &str, size: Bytes) -> Result<Block> {
 /// Name and length of a header. Says what is wrong: checksum, kind of entry, or the field that is not as [`encode`] writes it.
 pub fn parse(block: &Block) -> Result<(String, Bytes)> {
     if block.iter().all(|byte| *byte == 0) {
-        return Err(Error::corrupt(WHAT, "the archive ends before its last member"));
+        return Err(Error::damaged(WHAT, Damage::Truncated, "the archive ends before its last member"));
     }
     if le::bytes_at::<8>(block, CHECKSUM).as_ref().map(<[u8; 8]>::as_slice) != Some(checksum_field(block).as_bytes()) {
         return Err(Error::corrupt(WHAT, "the checksum of a tar header does not match"));

@@ -10,7 +10,7 @@ use formats::Bytes;
 use formats::manifest::Kind;
 
 use super::conclude;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::lifecycle::Model;
 use crate::serve::log;
 use crate::slot::Phase;
@@ -84,7 +84,10 @@ fn normalized(name: &str) -> String {
 /// Restarts the machine in an orderly way.
 pub(crate) fn restart() -> Result<()> {
     let done = Command::new("reboot").status().doing(|| "start \"reboot\"".into())?;
-    if done.success() { Ok(()) } else { Err(Error::NotKept(format!("\"reboot\" failed: {done}; restart by hand"))) }
+    if done.success() {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("\"reboot\" ended with {done}; restart by hand"))).doing(|| "restart".into())
 }
 
 /// Progress on standard error: a line that moves on a terminal, one line every tenth elsewhere.

@@ -7,6 +7,7 @@ use formats::manifest::{Kind, Manifest};
 use semver::{Version, VersionReq};
 
 use super::facts::Facts;
+use crate::code::Code;
 
 /// A release that does not suit, and why. Each reason says the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,22 @@ pub enum Misfit {
     /// Its image is too long.
     #[error("does not fit: {0}")]
     TooBig(String),
+}
+
+impl Misfit {
+    /// The code of this refusal.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Downgrade { .. } => Code::BelowFloor,
+            Self::Hardware { .. } => Code::OtherHardware,
+            Self::NeedsBase { .. } => Code::NeedsBase,
+            Self::NeedsSite { .. } => Code::NeedsSite,
+            Self::LeavesSiteBehind { .. } => Code::LeavesSiteBehind,
+            Self::OtherSite { .. } => Code::OtherHostname,
+            Self::NoSlot(_) => Code::NoSlot,
+            Self::TooBig(_) => Code::TooBig,
+        }
+    }
 }
 
 /// What tells which hardware model this is.

@@ -207,7 +207,7 @@ impl Agent<'_> {
                 let part = part(job.kind, *slot)?;
                 match slot::content(self.disk, part, self.trust) {
                     Content::Whole(verified) => slot::prove(self.disk, part, verified.manifest(), self.progress)?,
-                    other => return Err(Error::NotKept(format!("{part} is {other}"))),
+                    other => return Err(Error::Rotten(format!("{part} is {other}; install a release into it"))),
                 }
             }
             Effect::Rebuild(slot) => {

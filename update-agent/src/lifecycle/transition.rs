@@ -10,6 +10,7 @@ use formats::SlotId;
 use formats::boot_state;
 
 use super::state::{Spare, State};
+use crate::code::Code;
 use crate::journal::{Outcome, Verb};
 
 /// Something that is asked of the agent, or that it finds.
@@ -116,6 +117,21 @@ pub enum Refusal {
     /// A change without a boot state.
     #[error("both blocks of the boot state are lost; start the appliance and let the agent rebuild them first")]
     Lost,
+}
+
+impl Refusal {
+    /// The code of this refusal.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::OnTrial { .. } => Code::OnTrial,
+            Self::RestartFirst { .. } => Code::RestartFirst,
+            Self::NotStarted { .. } => Code::NotStarted,
+            Self::NoWayBack { .. } => Code::NoWayBack,
+            Self::NothingOnTrial => Code::NothingOnTrial,
+            Self::NoGoodSlot { .. } => Code::NoGoodSlot,
+            Self::Lost => Code::BootStateLost,
+        }
+    }
 }
 
 /// Decides; performs nothing.

@@ -96,7 +96,7 @@ pub fn prove(disk: &dyn Disk, part: Part, manifest: &Manifest, progress: Progres
     let image = manifest.image().at(|| part.to_string())?;
     match check(disk, part, image, None, progress)? {
         None => Ok(()),
-        Some(fault) => Err(Error::NotKept(format!("{part} is damaged: {fault}; install a release into it again"))),
+        Some(fault) => Err(Error::Rotten(format!("{part} is damaged: {fault}; install a release into it again"))),
     }
 }
 

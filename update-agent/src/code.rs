@@ -1,0 +1,148 @@
+//! The codes of failures: one word for programs, where the message is for people.
+//!
+//! A code never changes its meaning and is never used for a second one; `docs/codes.md` says of each what it means and what to do,
+//! and a test compares the two lists. The exit code of a command follows from the code, so one table holds both.
+
+/// Declares the codes: variant, word, exit code.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $exit:literal;)*) => {
+        /// Why something failed or was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of `docs/codes.md`.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The word, in kebab-case.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The exit code of a command that failed so (design section 8).
+            pub const fn exit(self) -> u8 {
+                match self { $(Self::$name => $exit,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The command line contradicts itself.
+    Usage = "usage", 2;
+
+    /// The bytes break a rule of their format.
+    Malformed = "malformed", 3;
+    /// The bytes end too early.
+    Truncated = "truncated", 3;
+    /// Something follows the end, or hides in a padding.
+    TrailingData = "trailing-data", 3;
+    /// A member is not the one whose digest was signed.
+    DigestMismatch = "digest-mismatch", 3;
+    /// A member is missing, comes twice, or is out of order.
+    WrongMember = "wrong-member", 3;
+    /// A member is above its limit, or unpacks to another length than was signed.
+    TooLong = "too-long", 3;
+    /// Made for a newer reader.
+    TooNew = "too-new", 3;
+    /// Well-formed, and cannot be used for this.
+    Unusable = "unusable", 3;
+    /// The package file was another one when it was read the second time.
+    PackageChanged = "package-changed", 3;
+
+    /// Nobody signed.
+    Unsigned = "unsigned", 4;
+    /// Signed by keys that are not known.
+    WrongKey = "wrong-key", 4;
+    /// The signature of a known key does not hold.
+    BadSignature = "bad-signature", 4;
+    /// Signed by a key for another kind of package.
+    WrongRole = "wrong-role", 4;
+    /// Signed, by too few keys.
+    ThresholdNotMet = "threshold-not-met", 4;
+    /// Signed by a key whose last day has passed.
+    ExpiredKey = "expired-key", 4;
+    /// Signed by a development key.
+    DevelopmentKey = "development-key", 4;
+    /// A development build.
+    DevelopmentBuild = "development-build", 4;
+    /// For another product.
+    OtherProduct = "other-product", 4;
+    /// Packages of this kind are not accepted.
+    KindNotAccepted = "kind-not-accepted", 4;
+    /// A slot is not what was signed any more.
+    SlotDamaged = "slot-damaged", 4;
+
+    /// Below the sequence floor.
+    BelowFloor = "below-floor", 5;
+    /// Another build under a committed sequence number.
+    OtherBuild = "other-build", 5;
+    /// For other hardware.
+    OtherHardware = "other-hardware", 5;
+    /// Needs another base.
+    NeedsBase = "needs-base", 5;
+    /// Needs another site.
+    NeedsSite = "needs-site", 5;
+    /// The present site could not run on it.
+    LeavesSiteBehind = "leaves-site-behind", 5;
+    /// For a site with another host name.
+    OtherHostname = "other-hostname", 5;
+    /// Has no image for a slot.
+    NoSlot = "no-slot", 5;
+    /// The image is longer than the slot.
+    TooBig = "too-big", 5;
+    /// A release is on trial.
+    OnTrial = "on-trial", 5;
+    /// The running slot was given up.
+    RestartFirst = "restart-first", 5;
+    /// Nothing to commit before a restart.
+    NotStarted = "not-started", 5;
+    /// No base to go back to.
+    NoWayBack = "no-way-back", 5;
+    /// No site to go back to.
+    NoSiteToGoBackTo = "no-site-to-go-back-to", 5;
+    /// Nothing is on trial.
+    NothingOnTrial = "nothing-on-trial", 5;
+    /// No slot is marked good.
+    NoGoodSlot = "no-good-slot", 5;
+    /// The boot state is lost.
+    BootStateLost = "boot-state-lost", 5;
+    /// The boot state forbids the change.
+    BootStateRefuses = "boot-state-refuses", 5;
+    /// Another agent is at work.
+    Busy = "busy", 5;
+
+    /// Something does not exist.
+    NotFound = "not-found", 6;
+    /// Something is not permitted.
+    NotPermitted = "not-permitted", 6;
+    /// A device is in use.
+    InUse = "in-use", 6;
+    /// No space is left.
+    NoSpace = "no-space", 6;
+    /// Another answer of the operating system.
+    Io = "io", 6;
+    /// The disk does not keep what is written.
+    NotKept = "not-kept", 6;
+
+    /// A mistake in this program.
+    Bug = "bug", 70;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_word_of_its_own() {
+        let words: BTreeSet<&str> = Code::ALL.iter().map(|code| code.word()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for word in words {
+            assert!(word.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase()), "{word}");
+        }
+    }
+}
