@@ -49,6 +49,10 @@ fn facts(old: &Manifest, new: &Manifest) -> Vec<(&'static str, String, String)> 
     differing.map(|((name, old), (_, new))| (name, old, new)).collect()
 }
 
+fn list<T: ToString>(items: &[T]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.iter().map(T::to_string).collect::<Vec<_>>().join("; ") }
+}
+
 /// Every fact of a manifest that a person decides by, always in the same order.
 fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let range = |range: &Option<VersionReq>| range.as_ref().map_or("any".to_owned(), VersionReq::to_string);
@@ -71,6 +75,8 @@ fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
         ("hostname", site.map_or_else(none, |site| site.hostname.clone())),
         ("licences", site.and_then(|site| site.licences).map_or_else(none, |number| number.to_string())),
         ("expires", site.and_then(|site| site.expires).map_or_else(none, |day| day.to_string())),
+        ("health checks", list(&manifest.health)),
+        ("trial", manifest.trial.unwrap_or_default().to_string()),
         ("licence terms", if manifest.members.contains_key(formats::package::EULA) { "yes" } else { "no" }.to_owned()),
     ]
 }

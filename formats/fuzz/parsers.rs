@@ -27,6 +27,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "boot_state" => boot_state(data),
         "fat" => fat(data),
         "footer" => footer(data),
+        "health" => health(data),
         "manifest" => manifest(data),
         "package" => package(data),
         "verity_superblock" => verity_superblock(data),
@@ -114,6 +115,16 @@ pub fn footer(data: &[u8]) {
     assert!(!parsed.to_string().is_empty());
     let encoded = footer::encode(&parsed.manifest, &parsed.signatures).expect("a parsed footer can be encoded");
     assert_eq!(Footer::parse(&encoded), Ok(parsed));
+}
+
+/// The operator's health checks; what is accepted can be signed as well.
+pub fn health(data: &[u8]) {
+    let Ok(checks) = formats::health::parse_operator(data) else { return };
+    for check in &checks {
+        assert!(check.to_string().bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+    }
+    let again = serde_json::json!({"format": 1, "checks": &checks});
+    assert_eq!(formats::health::parse_operator(again.to_string().as_bytes()), Ok(checks));
 }
 
 /// The three JSON documents: manifest, signature set, trust store.

@@ -20,6 +20,7 @@ pub mod fat;
 pub mod footer;
 pub mod gpt;
 pub mod guid;
+pub mod health;
 pub mod image_record;
 mod json;
 mod le;

@@ -34,6 +34,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("fat/fat12", tiny_fat12()),
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
+        ("health/operator", operators_checks()),
         ("manifest/site", manifest),
         ("package/site", small_package()),
         ("package/chunks", small_image().0),
@@ -41,6 +42,20 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("manifest/signatures", signatures.to_vec()),
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
+}
+
+/// Every kind of check an operator may ask for.
+fn operators_checks() -> Vec<u8> {
+    br#"{"format": 1, "checks": [
+  {"name": "agent", "process": "update-agent", "timeout": 5},
+  {"name": "daemon", "pid-file": "/run/httpd.pid"},
+  {"name": "page", "http": "http://[::1]:8080/page", "status": 204, "contains": "All is well", "limit": "4KiB"},
+  {"name": "mail", "tcp": 25},
+  {"name": "room", "disk-space": "/data", "free": "4MiB"},
+  {"name": "share", "disk-space": "/data", "free-percent": 5},
+  {"name": "clock", "clock": "after-release", "within-days": 3650}
+]}"#
+    .to_vec()
 }
 
 /// A disk of 10 sectors whose primary header states 4 entries; it has no backup.
@@ -200,6 +215,7 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(Gpt::parse_primary(&seeds["gpt/disk"], SectorSize::S512).is_ok());
     assert!(BootState::parse(&seeds["boot_state/initial"]).is_ok());
     assert!(Superblock::parse(&seeds["verity_superblock/small"]).is_ok());
+    assert_eq!(formats::health::parse_operator(&seeds["health/operator"]).unwrap().len(), 7);
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
     assert!(package::peek(seeds["package/site"].as_slice()).is_ok());
     assert!(package::ChunkIndex::parse(&seeds["package/chunks"]).is_ok());

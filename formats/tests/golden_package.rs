@@ -13,7 +13,7 @@ use formats::verity::Parameters;
 use formats::{Bytes, Digest, Guid, signature};
 
 /// SHA-256 of the file.
-const DIGEST: &str = "49a20e9ea78027566094a8c1959e12a94bac0532ef07dc0f9d157a760f9519ac";
+const DIGEST: &str = "b3438ae4f79f29ece4d1dfba8cabbccf621567d0e7ce86265f97650bccb2665d";
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[42; 32])

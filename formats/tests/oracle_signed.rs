@@ -147,6 +147,8 @@ fn manifest() -> Vec<u8> {
         created: 0,
         support_end: None,
         site: None,
+        health: Vec::new(),
+        trial: None,
         development: false,
     };
     manifest.encode().unwrap()

@@ -127,9 +127,10 @@ fn manifest(
 ) -> Manifest {
     let is_site = slot.kind == Kind::Site;
     let site = recipe.site.as_ref().filter(|_| is_site);
+    let (health, trial) = site.map_or((&recipe.base.health, recipe.base.trial), |site| (&site.health, site.trial));
     Manifest {
         format: formats::manifest::FORMAT,
-        required: Vec::new(),
+        required: if health.is_empty() { Vec::new() } else { vec![formats::health::FEATURE.to_owned()] },
         kind: slot.kind,
         product: plan.product.clone(),
         hardware: recipe.product.hardware.clone(),
@@ -156,6 +157,8 @@ fn manifest(
             expires: None,
             entry_points: BTreeMap::new(),
         }),
+        health: health.clone(),
+        trial,
         development: keys.development,
     }
 }

@@ -10,6 +10,7 @@ mod validate;
 use std::path::{Path, PathBuf};
 
 use formats::Bytes;
+use formats::health::{Check, Trial};
 use semver::Version;
 use serde::Deserialize;
 
@@ -115,6 +116,11 @@ pub struct Base {
     /// Layers from bottom to top; later ones win.
     #[serde(rename = "layer")]
     pub layers: Vec<Layer>,
+    /// `[[base.health]]`: what must hold on every appliance that runs this base. Default: none.
+    #[serde(default)]
+    pub health: Vec<Check>,
+    /// `[base.trial]`: how long a new release of the base has for proving itself. Default: 3 s of health within 300 s.
+    pub trial: Option<Trial>,
 }
 
 /// `[site]`: the application.
@@ -138,6 +144,11 @@ pub struct Site {
     /// Layers from bottom to top; later ones win.
     #[serde(rename = "layer")]
     pub layers: Vec<Layer>,
+    /// `[[site.health]]`: what must hold while this site runs. Default: none.
+    #[serde(default)]
+    pub health: Vec<Check>,
+    /// `[site.trial]`: how long a new release of the site has for proving itself. Default: as for the base.
+    pub trial: Option<Trial>,
 }
 
 /// `[[base.layer]]`, `[[site.layer]]`: one source of files. Exactly one of `directory`, `tar`, `packages`, `mmdebstrap`.

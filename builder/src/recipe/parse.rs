@@ -69,6 +69,24 @@ mod tests {
     }
 
     #[test]
+    fn wrong_health_checks_are_refused_with_their_place() {
+        let text = "recipe = 1\n[[base.health]]\nname = \"room\"\ndisk-space = \"/data\"\nfree = \"1MiB\"\n";
+        let with = |from: &str, to: &str| error(&text.replacen(from, to, 1));
+        assert_eq!(
+            with("disk-space", "disk-spcae"),
+            "r.toml:4:1: unknown key \"disk-spcae\"; did you mean \"disk-space\"?"
+        );
+        let message = with("free = \"1MiB\"", "status = 200");
+        assert_eq!(
+            message,
+            "r.toml:2:1: health check \"room\": \"status\" belongs to \"http\", this is \"disk-space\""
+        );
+        assert!(with("\"1MiB\"", "\"1 MB\"").starts_with("r.toml:5:8: "), "{}", with("\"1MiB\"", "\"1 MB\""));
+        let message = error("recipe = 1\n[base.trial]\nsetle = 1\n");
+        assert_eq!(message, "r.toml:3:1: unknown key \"setle\"; did you mean \"settle\"?");
+    }
+
+    #[test]
     fn wrong_types_are_refused_with_their_place() {
         assert!(error("recipe = \"one\"\n").starts_with("r.toml:1:10: "), "{}", error("recipe = \"one\"\n"));
     }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use formats::Bytes;
+use formats::health::{Check, Trial, check_list};
 
 use super::{Layer, Recipe};
 
@@ -29,11 +30,13 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
     sizes(recipe)?;
     kernel(recipe)?;
     layers("base.layer", &recipe.base.layers)?;
+    health("base", &recipe.base.health, recipe.base.trial)?;
     if let Some(site) = &recipe.site {
         name("site.name", &site.name)?;
         name("site.hostname", &site.hostname)?;
         sequence("site.sequence", site.sequence)?;
         layers("site.layer", &site.layers)?;
+        health("site", &site.health, site.trial)?;
         if let Some(range) = &site.requires_base
             && !range.matches(&product.version)
         {
@@ -108,6 +111,12 @@ fn layers(key: &str, layers: &[Layer]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What concerns one check alone was refused with its place when it was read.
+fn health(part: &str, checks: &[Check], trial: Option<Trial>) -> Result<(), String> {
+    check_list(checks).map_err(|problem| format!("[[{part}.health]]: {problem}"))?;
+    trial.map_or(Ok(()), Trial::check).map_err(|problem| format!("[{part}.trial]: {problem}"))
 }
 
 fn name(key: &str, value: &str) -> Result<(), String> {
@@ -201,6 +210,12 @@ mod tests {
             ("directory = \"overlay\"", "exclude = []", "[[base.layer]] number 1 has no source"),
             ("directory = \"overlay\"", "directory = \"a\"\ntar = \"b\"", "directory and tar; give exactly one"),
             ("directory = \"overlay\"", "packages = [\"x\"]", "\"packages\" and \"from\""),
+            (
+                "[[base.layer]]",
+                "[[base.health]]\nname=\"x\"\ntcp=1\n[[base.health]]\nname=\"x\"\ntcp=2\n[[base.layer]]",
+                "[[base.health]]: health check \"x\" is there twice",
+            ),
+            ("[[base.layer]]", "[base.trial]\nsettle = 0\n[[base.layer]]", "[base.trial]: the trial's settle = 0"),
             (
                 "[[base.layer]]",
                 "[site]\nname=\"s\"\nversion=\"1.0.0\"\nsequence=1\nhostname=\"h\"\nrequires-base=\">=2\"\n[[site.layer]]\ndirectory=\"s\"\n[[base.layer]]",

@@ -4,6 +4,7 @@ use semver::VersionReq;
 
 use super::date::MAX_UNIX;
 use super::{FORMAT, ImageInfo, KNOWN_FEATURES, Kind, Manifest, Requires, SiteInfo};
+use crate::health::{self, Trial};
 use crate::json::shown;
 use crate::verity::Layout;
 
@@ -37,7 +38,8 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
     names(manifest)?;
     numbers(manifest)?;
     requires(&manifest.requires)?;
-    parts(manifest)
+    parts(manifest)?;
+    health_checks(manifest)
 }
 
 fn names(manifest: &Manifest) -> Checked {
@@ -92,6 +94,19 @@ fn requires(requires: &Requires) -> Checked {
         }
     }
     Ok(())
+}
+
+/// An agent without checks has to refuse a release that counts on them.
+fn health_checks(manifest: &Manifest) -> Checked {
+    if manifest.kind == Kind::Licence && (!manifest.health.is_empty() || manifest.trial.is_some()) {
+        return Err("a licence package has no part \"health\" or \"trial\"".into());
+    }
+    let required = manifest.required.iter().any(|feature| feature == health::FEATURE);
+    if !manifest.health.is_empty() && !required {
+        return Err(format!("it has health checks and does not require the feature \"{}\"", health::FEATURE));
+    }
+    health::check_list(&manifest.health)?;
+    manifest.trial.map_or(Ok(()), Trial::check)
 }
 
 /// Which parts a kind has.

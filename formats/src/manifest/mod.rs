@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{check_name, check_title};
 pub use date::Date;
 
+use crate::health::{self, Check, Trial};
 use crate::verity::{Layout, Parameters};
 use crate::{Bytes, Digest, Error, Guid, Result, footer, json};
 
@@ -30,7 +31,7 @@ pub const FORMAT: u32 = 1;
 pub const MAX_SIZE: usize = 48 << 10;
 
 /// The features this version knows; a manifest that requires another one is refused.
-pub const KNOWN_FEATURES: [&str; 0] = [];
+pub const KNOWN_FEATURES: [&str; 1] = [health::FEATURE];
 
 /// Facts about one package. Fields that a check restricts say so; [`Manifest::encode`] and [`Manifest::parse`] check them all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,12 @@ pub struct Manifest {
     /// What only a site package has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteInfo>,
+    /// What must hold while this release runs; base and site only, and only with the feature [`health::FEATURE`] required.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Check>,
+    /// How long the release has for proving itself after an update; base and site only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
     /// True for builds made with development keys; a release appliance refuses them.
     pub development: bool,
 }

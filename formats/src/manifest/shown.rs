@@ -29,6 +29,12 @@ impl fmt::Display for Manifest {
         }
         self.image.iter().try_for_each(|image| image.fmt(f))?;
         self.site.iter().try_for_each(|site| site.fmt(f))?;
+        for check in &self.health {
+            writeln!(f, "  health       {check}")?;
+        }
+        if let Some(trial) = self.trial {
+            writeln!(f, "  trial        {trial}")?;
+        }
         for (name, member) in &self.members {
             writeln!(f, "  member       {name}, {}, sha256 {}", member.size, member.digest)?;
         }

@@ -9,9 +9,10 @@ pub(crate) fn sample(kind: Kind) -> Manifest {
         expires: None,
         entry_points: BTreeMap::from([("console".into(), "/console".into())]),
     };
+    let watched = kind != Kind::Licence;
     Manifest {
         format: FORMAT,
-        required: vec![],
+        required: if watched { vec![health::FEATURE.into()] } else { vec![] },
         kind,
         product: "demo".into(),
         hardware: vec!["b200".into(), "virtual".into()],
@@ -26,6 +27,8 @@ pub(crate) fn sample(kind: Kind) -> Manifest {
         created: 1_760_000_000,
         support_end: Some("2031-12-31".parse().unwrap()),
         site: (kind == Kind::Site).then_some(site),
+        health: if watched { health::tests::samples() } else { vec![] },
+        trial: watched.then_some(Trial { settle: 5, deadline: 120 }),
         development: false,
     }
 }
@@ -73,12 +76,12 @@ fn ignores_optional_fields_of_a_newer_writer() {
 
 #[test]
 fn refuses_required_features_and_formats_of_a_newer_writer() {
-    let message = refusal("\"format\": 1,", "\"format\": 1, \"required\": [\"two-trees\"],");
+    let message = refusal("\"health\"\n", "\"two-trees\"\n");
     assert_eq!(message, "manifest cannot be read by this version: it requires the feature \"two-trees\"");
     let message = refusal("\"format\": 1", "\"format\": 2");
     assert_eq!(message, "manifest cannot be read by this version: it has format 2; 1 is understood");
     for required in ["{}", "\"x\"", "[1]", "null"] {
-        let message = refusal("\"format\": 1,", &format!("\"format\": 1, \"required\": {required},"));
+        let message = refusal("\"required\": [\n    \"health\"\n  ],", &format!("\"required\": {required},"));
         assert!(message.contains("\"required\" is not a list"), "{message}");
     }
 }
@@ -152,6 +155,25 @@ fn refuses_values_outside_their_range_and_says_which() {
         let message = refusal(from, to);
         assert!(message.contains(part), "{to}: {message}");
     }
+}
+
+#[test]
+fn refuses_health_checks_that_an_agent_could_overlook_or_not_run() {
+    let message = refusal("\"required\": [\n    \"health\"\n  ],", "");
+    assert!(message.contains("has health checks and does not require the feature \"health\""), "{message}");
+    for (from, to, part) in [
+        ("\"tcp\": 443", "\"udp\": 443", "unknown field `udp`"),
+        ("\"tcp\": 443", "\"tcp\": 443, \"status\": 1", "\"status\" belongs to \"http\""),
+        ("\"/site/bin/test\"", "\"/run/test\"", "lies in /run, which nobody signed"),
+        ("\"name\": \"port\"", "\"name\": \"page\"", "health check \"page\" is there twice"),
+        ("\"deadline\": 120", "\"deadline\": 5", "deadline = 5"),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.contains(part), "{to}: {message}");
+    }
+    let mut manifest = sample(Kind::Licence);
+    manifest.trial = Some(Trial::default());
+    assert!(manifest.encode().unwrap_err().to_string().contains("a licence package has no part"));
 }
 
 #[test]

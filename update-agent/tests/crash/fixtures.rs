@@ -108,6 +108,8 @@ pub fn release_with(kind: Kind, sequence: u64, change: impl FnOnce(&mut Manifest
             expires: None,
             entry_points: BTreeMap::default(),
         }),
+        health: Vec::new(),
+        trial: None,
         development: false,
     };
     change(&mut manifest);
