@@ -29,6 +29,7 @@ pub mod mbr;
 #[cfg(feature = "package")]
 pub mod package;
 pub mod signature;
+pub mod site;
 pub mod slot;
 pub mod state_volume;
 pub mod trust;

@@ -12,7 +12,7 @@ use crate::command::install::restart;
 use crate::error::{Error, Result};
 use crate::judge;
 use crate::lifecycle::silent;
-use crate::state::{self, Device};
+use crate::state;
 use crate::status;
 use crate::watchdog::Watchdogs;
 use crate::workplace::{Access, Workplace};
@@ -104,7 +104,7 @@ fn settle_state(report: &BootReport) -> Result<()> {
     if let Err(problem) = settled {
         log(&format!("update records: {problem}"));
     }
-    let device = Device::open(Path::new(device), true)?;
+    let device = state::open(Path::new(device), true)?;
     let blocks = state::read(&device);
     let Some(present) = blocks.newest else {
         let site = match &report.site {

@@ -4,11 +4,10 @@
 //! access pulls in the neighbours, and one bad sector would then hide the good copy. The volume around the blocks, by which GRUB finds
 //! them, is constant and restored when it is damaged.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use appliance::direct::{Access, Direct};
 use formats::boot_state::{self, BLOCK_SIZE, BootState};
 use formats::state_volume::{self, COPY_OFFSETS};
 use formats::{Bytes, SlotId};
@@ -98,39 +97,21 @@ fn write_blocks(sectors: &impl Sectors, volume: &[u8], wanted: impl Fn(u64) -> b
     Ok(())
 }
 
-/// The state partition itself.
-pub struct Device(File);
-
-/// A buffer aligned well enough for direct I/O on any disk.
-#[repr(C, align(4096))]
-struct Page([u8; BLOCK_SIZE]);
-
-impl Device {
-    /// Opens the partition; `writable` for [`store`].
-    pub fn open(path: &Path, writable: bool) -> Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(writable).custom_flags(libc::O_DIRECT | libc::O_DSYNC);
-        options.open(path).map(Self).doing(|| format!("open \"{}\"", path.display()))
-    }
-}
-
-impl Sectors for Device {
+/// The state partition itself, opened by [`open`].
+impl Sectors for Direct {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let mut page = Box::new(Page([0; BLOCK_SIZE]));
-        let aligned = page.0.get_mut(..buffer.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        self.0.read_exact_at(aligned, offset)?;
-        buffer.copy_from_slice(aligned);
-        Ok(())
+        Self::read(self, offset, buffer)
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut page = Box::new(Page([0; BLOCK_SIZE]));
-        let aligned = page.0.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        aligned.copy_from_slice(bytes);
-        // One call: a second one for a remainder would not be one sector write any more.
-        let written = self.0.write_at(aligned, offset)?;
-        if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        Self::write(self, offset, bytes)
     }
+}
+
+/// Opens the state partition `path`; `writable` for [`store`], whose writes are durable on return.
+pub fn open(path: &Path, writable: bool) -> Result<Direct> {
+    let access = if writable { Access::DurableWrite } else { Access::Read };
+    Direct::open(path, access).doing(|| format!("open \"{}\"", path.display()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::{At, Doing, Result};
 use crate::lifecycle::{Occupant, Summary, silent, summarize};
-use crate::state::{self, Blocks, Device};
+use crate::state::{self, Blocks};
 use crate::workplace::{self, Access, Workplace};
 
 /// Failed starts shown, newest last.
@@ -112,7 +112,7 @@ fn gather(report: BootReport, trust: Option<&Path>) -> Status {
         .state
         .device
         .as_ref()
-        .and_then(|device| Device::open(Path::new(device), false).map_err(|problem| eprintln!("{problem}")).ok())
+        .and_then(|device| state::open(Path::new(device), false).map_err(|problem| eprintln!("{problem}")).ok())
         .map(|device| state::read(&device));
     let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));

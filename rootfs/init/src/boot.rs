@@ -4,23 +4,22 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use appliance::slot::{Corruption, device_name, mount, verify};
+use appliance::{At, Doing, Error, Partition, Result};
 use formats::SlotId;
 use formats::boot_report::{BootReport, Firmware, SiteReport};
 use formats::manifest::Manifest;
 use formats::signature::VerifiedManifest;
+use formats::site::check_pair;
 use formats::trust::{Role, TrustStore};
 
 use crate::config::{self, Build};
 use crate::console::{say, warn};
-use crate::disk::{self, Disk, Found, Partition};
-use crate::error::{At, Doing, Error, Result};
+use crate::disk::{self, Disk, Found};
 use crate::identity::{self, Clues};
-use crate::slot::Corruption;
-use crate::{data, failure, firmware, machine, modules, site, slot, state};
+use crate::{data, failure, firmware, machine, modules, slot, state};
 
 const PROGRAM: &str = "/sbin/init";
-const BASE_DEVICE: &str = "bulkhead-base";
-const SITE_DEVICE: &str = "bulkhead-site";
 
 /// Goes all the way; returns only to say why it could not.
 pub fn boot() -> Result<Infallible> {
@@ -44,8 +43,8 @@ pub fn boot() -> Result<Infallible> {
 
     let base = mount_base(&disk, slot, &build, &trust)?;
     let data = data::prepare(&disk, &new("data"))?;
-    let active_site = state.newest.as_ref().and_then(|state| state.site);
-    let site = mount_site(&disk, active_site, base.manifest(), &trust, &mut warnings);
+    let named = state.newest.as_ref().and_then(|state| state.site);
+    let site = mount_site(&disk, named, base.manifest(), &trust, &mut warnings);
     let report = BootReport {
         format: BootReport::FORMAT,
         product: build.product,
@@ -81,7 +80,7 @@ fn clues(build: &Build) -> Result<Clues> {
 
 /// Begins a new boot state after both blocks were lost. Never ends the start.
 fn restore_state(disk: &Disk, slot: SlotId, trust: &TrustStore, warnings: &mut Vec<String>) {
-    let other = disk.partition(&identity::base_label(!slot)).and_then(|other| slot::verify(&other, trust, Role::Base));
+    let other = disk.partition(&identity::base_label(!slot)).and_then(|other| verify(&other, trust, Role::Base));
     let other_is_signed = matches!(other, Ok(Some(_)));
     let outcome = match state::restore(disk, &state::rebuilt(slot, other_is_signed)) {
         Ok(()) => "the boot state was lost; a new one was begun from what is signed".to_owned(),
@@ -93,10 +92,11 @@ fn restore_state(disk: &Disk, slot: SlotId, trust: &TrustStore, warnings: &mut V
 /// Verifies and mounts the base; any failure ends the start.
 fn mount_base(disk: &Disk, slot: SlotId, build: &Build, trust: &TrustStore) -> Result<VerifiedManifest> {
     let partition = disk.partition(&identity::base_label(slot))?;
-    let base = slot::verify(&partition, trust, Role::Base)?
+    let base = verify(&partition, trust, Role::Base)?
         .ok_or_else(|| Error::Refused(format!("base slot {slot} is empty, but this kernel came from it")))?;
     slot::check_base(base.manifest(), build)?;
-    slot::mount(BASE_DEVICE, &partition, base.manifest(), Corruption::Panic, Path::new(machine::NEW_ROOT))?;
+    let device = device_name(Role::Base, slot);
+    mount(device, &partition, base.manifest(), Corruption::Panic, Path::new(machine::NEW_ROOT))?;
     let signers = base.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
     say(&format!("base slot {slot} verified, signed by \"{signers}\""));
     Ok(base)
@@ -105,24 +105,25 @@ fn mount_base(disk: &Disk, slot: SlotId, build: &Build, trust: &TrustStore) -> R
 /// Verifies and mounts the best site slot. Never ends the start: a base without its site can still report and repair.
 fn mount_site(
     disk: &Disk,
-    active: Option<SlotId>,
+    named: Option<SlotId>,
     base: &Manifest,
     trust: &TrustStore,
     warnings: &mut Vec<String>,
 ) -> Option<SiteReport> {
     let mut problems = Vec::new();
-    let candidates = SlotId::BOTH.map(|slot| {
-        inspect_site(disk, slot, base, trust).unwrap_or_else(|problem| {
+    let signed = SlotId::BOTH.map(|slot| {
+        signed_site(disk, slot, trust).unwrap_or_else(|problem| {
             problems.push(format!("site slot {slot}: {problem}"));
             None
         })
     });
-    let sequences = candidates.each_ref().map(|site| site.as_ref().map(|(_, site)| site.manifest().sequence));
+    let sequences = signed.each_ref().map(|site| site.as_ref().map(|(_, site)| site.manifest().sequence));
     let mut running = None;
-    for slot in site::order(active, sequences) {
-        let [a, b] = &candidates;
+    // The slots after the one that runs are not looked at: a site that waits for another base is nothing to warn about.
+    for slot in formats::site::order(named, sequences) {
+        let [a, b] = &signed;
         let Some((partition, site)) = (if slot == SlotId::A { a } else { b }) else { continue };
-        match slot::mount(SITE_DEVICE, partition, site.manifest(), Corruption::Error, &new("site")) {
+        match open_site(slot, partition, site.manifest(), base) {
             Ok(()) => {
                 running = Some(SiteReport::Running { slot, content: slot::content(site) });
                 say(&format!("site slot {slot} verified: {} {}", site.manifest().name, site.manifest().version));
@@ -137,17 +138,16 @@ fn mount_site(
     running.or_else(|| (!problems.is_empty()).then(|| SiteReport::Unusable { error: problems.join("; ") }))
 }
 
-/// The verified site in `slot` if it may run on `base`; nothing when the slot is empty.
-fn inspect_site(
-    disk: &Disk,
-    slot: SlotId,
-    base: &Manifest,
-    trust: &TrustStore,
-) -> Result<Option<(Partition, VerifiedManifest)>> {
+/// The signed site in `slot`; nothing when the slot is empty.
+fn signed_site(disk: &Disk, slot: SlotId, trust: &TrustStore) -> Result<Option<(Partition, VerifiedManifest)>> {
     let partition = disk.partition(&format!("site-{}", slot.letter()))?;
-    let Some(site) = slot::verify(&partition, trust, Role::Site)? else { return Ok(None) };
-    slot::check_site(site.manifest(), base)?;
-    Ok(Some((partition, site)))
+    Ok(verify(&partition, trust, Role::Site)?.map(|site| (partition, site)))
+}
+
+/// Mounts a site that suits the base; refuses another one, whoever named it.
+fn open_site(slot: SlotId, partition: &Partition, site: &Manifest, base: &Manifest) -> Result<()> {
+    check_pair(base, site).map_err(|mismatch| Error::Refused(format!("{} {} {mismatch}", site.name, site.version)))?;
+    mount(device_name(Role::Site, slot), partition, site, Corruption::Error, &new("site"))
 }
 
 /// The report lies in memory: it is about this start only. Beside it the keys this start was verified with, for whoever verifies the

@@ -4,11 +4,10 @@
 
 use std::fs;
 
+use appliance::{At, Doing, Error, Result};
 use formats::trust::TrustStore;
 use formats::{Digest, Guid};
 use serde::Deserialize;
-
-use crate::error::{At, Doing, Error, Result};
 
 const BUILD: &str = "/etc/bulkhead/build.json";
 const TRUST: &str = "/etc/bulkhead/trust.json";

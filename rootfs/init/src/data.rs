@@ -7,14 +7,14 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use appliance::sys::block;
+use appliance::{At, Doing, Error, Partition, Result};
 use formats::boot_report::DataReport;
 use formats::gpt::{Copies, Gpt};
 
 use crate::console::say;
-use crate::disk::{self, Disk, Partition};
-use crate::error::{At, Doing, Error, Result};
+use crate::disk::{self, Disk};
 use crate::growth::{self, Step};
-use crate::sys::block;
 use crate::{failure, machine};
 
 /// Mounts the data partition on `target`, grown as far as the disk allows.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use appliance::{Doing, Error, Partition, Result};
 use formats::gpt::Gpt;
 use formats::{Bytes, SectorSize, SlotId};
 
 use crate::console::say;
-use crate::error::{Doing, Error, Result};
 use crate::failure;
 use crate::identity::{self, Clues};
 use crate::state::{self, State};
@@ -35,19 +35,6 @@ pub struct Disk {
     pub sectors: u64,
     /// Its partition table.
     pub gpt: Gpt,
-}
-
-/// A partition with its device.
-#[derive(Debug, Clone)]
-pub struct Partition {
-    /// The label in the partition table.
-    pub label: String,
-    /// Its node: `/dev/vda4`.
-    pub node: PathBuf,
-    /// Its device number as the device mapper wants it: `254:4`.
-    pub device: String,
-    /// Size in bytes.
-    pub bytes: u64,
 }
 
 /// The disk and slot this program was started from, and what to warn about.

@@ -9,11 +9,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use appliance::{Doing, Error, Result};
 use formats::boot_report::{BootFailure, FAILURES_LIMIT, FAILURES_PATH};
 use formats::{Digest, SlotId};
 
 use crate::console::{say, say_fatal};
-use crate::error::{Doing, Error, Result};
 use crate::machine;
 
 /// What is known so far, for the record of a failure.

@@ -6,14 +6,15 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use appliance::mount::mount as mount_one;
+use appliance::sys::watchdog;
+use appliance::{Doing, Error, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::{chdir, chroot, dup2_stderr, dup2_stdin, dup2_stdout, execv, sync};
 
 use crate::console::say;
-use crate::error::{Doing, Error, Result};
-use crate::sys::watchdog;
 use crate::{failure, firmware};
 
 /// Where the base is mounted before it becomes the root.
@@ -35,11 +36,6 @@ pub fn mount_firmware_variables() -> Result<()> {
     mount_one("efivarfs", firmware::variables(), "efivarfs", flags, "")
 }
 
-/// A verified file system. `noload`: its journal is empty, and replaying one would write.
-pub fn mount_verified(device: &Path, target: &Path) -> Result<()> {
-    mount_one(&device.to_string_lossy(), target, "ext4", MsFlags::MS_RDONLY, "noload")
-}
-
 /// The data partition. Errors in it make it read-only instead of spreading.
 pub fn mount_data(device: &Path, target: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -49,15 +45,6 @@ pub fn mount_data(device: &Path, target: &Path) -> Result<()> {
 /// An empty file system in memory.
 pub fn mount_memory(target: &Path) -> Result<()> {
     mount_one("tmpfs", target, "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=0755")
-}
-
-fn mount_one(source: &str, target: &Path, kind: &str, flags: MsFlags, options: &str) -> Result<()> {
-    if !target.is_dir() {
-        return Err(Error::Refused(format!(
-            "cannot mount \"{source}\": there is no directory {target:?} to mount it on"
-        )));
-    }
-    mount(Some(source), target, Some(kind), flags, Some(options)).doing(|| format!("mount \"{source}\" on {target:?}"))
 }
 
 /// Starts every watchdog. One that refuses is reported; a machine without any still boots.

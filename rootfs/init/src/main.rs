@@ -6,9 +6,10 @@
 //!
 //! It decides nothing about updates: counting starts is GRUB's work, judging them the agent's.
 //!
-//! Reading order: [`boot`] is the sequence of steps; [`identity`], [`site`], [`growth`] and the parsers are pure; [`machine`] and
-//! [`sys`] touch the system, and only `sys` contains unsafe code. See design sections 4 and 5.
+//! Reading order: [`boot`] is the sequence of steps; [`identity`], [`growth`] and the parsers are pure; [`machine`] touches the system.
+//! Opening slots and everything unsafe is in the crate `appliance`. See design sections 4 and 5.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::unnecessary_debug_formatting, reason = "paths in messages are quoted and escaped on purpose")]
 
 mod boot;
@@ -16,17 +17,14 @@ mod config;
 mod console;
 mod data;
 mod disk;
-mod error;
 mod failure;
 mod firmware;
 mod growth;
 mod identity;
 mod machine;
 mod modules;
-mod site;
 mod slot;
 mod state;
-mod sys;
 
 fn main() {
     if std::process::id() != 1 {

@@ -3,11 +3,11 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 
+use appliance::{Doing, Error, Result};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
 use crate::console::say;
-use crate::error::{Doing, Error, Result};
 
 const DIRECTORY: &str = "/lib/modules";
 

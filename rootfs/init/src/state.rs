@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
+use appliance::direct::{Access, Direct};
+use appliance::{At, Doing, Error, Result};
 use formats::SlotId;
 use formats::boot_report::{StateReport, StateSummary};
 use formats::boot_state::{self, BootState, SlotState};
@@ -11,8 +13,6 @@ use formats::state_volume::{self, COPY_OFFSETS};
 
 use crate::console::say;
 use crate::disk::Disk;
-use crate::error::{At, Doing, Error, Result};
-use crate::sys::direct;
 
 /// The boot state of a disk.
 #[derive(Debug, Default)]
@@ -37,7 +37,10 @@ pub fn read(disk: &Disk) -> State {
         }
     };
     let sector = usize::try_from(disk.sector.bytes()).unwrap_or(512);
-    let answers = COPY_OFFSETS.map(|offset| direct::read(&node, offset, sector));
+    let answers = COPY_OFFSETS.map(|offset| {
+        let mut block = vec![0; sector];
+        Direct::open(&node, Access::Read)?.read(offset, &mut block).map(|()| block)
+    });
     let answered = answers.iter().all(std::io::Result::is_ok);
     let blocks = answers.map(|answer| {
         let mut block = answer.unwrap_or_default();

@@ -10,9 +10,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use appliance::direct::{Access, Direct};
 use formats::Bytes;
 
-use super::direct::{Access, Direct};
 use super::image::read_table;
 use super::{Disk, Part};
 use crate::error::{Doing, Result};

@@ -8,7 +8,6 @@
 //! writes, and in pieces of whole 512-byte sectors; after a flush everything written before it to that partition is on the medium.
 
 pub mod appliance;
-mod direct;
 pub mod image;
 pub mod simulated;
 

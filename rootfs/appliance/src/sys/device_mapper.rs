@@ -95,9 +95,8 @@ fn request(name: &str, flags: u32, target: Option<&Target<'_>>) -> io::Result<[u
 
 /// The minor number in an answer; the field holds the kernel's `new_encode_dev`.
 fn minor(answer: &[u8; BUFFER]) -> u32 {
-    let mut device = [0; 4];
-    device.copy_from_slice(&answer[DEVICE_OFFSET..DEVICE_OFFSET + 4]);
-    let device = u32::from_ne_bytes(device);
+    let device = answer.get(DEVICE_OFFSET..).and_then(<[u8]>::first_chunk::<4>);
+    let device = u32::from_ne_bytes(device.copied().unwrap_or_default());
     (device & 0xff) | ((device >> 12) & 0x000f_ff00)
 }
 

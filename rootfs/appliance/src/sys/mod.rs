@@ -1,11 +1,10 @@
-//! The only unsafe code of this program: ioctls the standard library and `nix` have no safe form of.
+//! The only unsafe code on a device: ioctls the standard library and `nix` have no safe form of.
 //!
 //! Each function wraps one system call, checks what can be checked in Rust, and returns `io::Result`. No decision is taken here.
 #![expect(unsafe_code, reason = "ioctls take raw pointers; this folder is the one place that has them")]
 
 pub mod block;
 pub mod device_mapper;
-pub mod direct;
 pub mod watchdog;
 
 use std::io;

@@ -1,8 +1,8 @@
-//! Why a start fails. Every variant ends in the same restart, so the split is only about wording.
+//! Why a step failed, split by what is to be said about it. What follows from it is the caller's decision.
 
 use std::io;
 
-/// A reason not to go on, in words for the console and the failure log.
+/// A reason not to go on, in words for a console or a log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused something.
@@ -26,7 +26,7 @@ pub enum Error {
     Refused(String),
 }
 
-/// Result with this program's [`Error`].
+/// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Adds what was being done to a system's answer.

@@ -1,7 +1,8 @@
 //! Reading and writing past the page cache, which demands aligned memory.
 //!
-//! Direct, because a read-back that comes from memory proves nothing, and because an update must not push the running site out of
-//! the page cache. One buffer of [`PIECE`] bytes is all the memory it takes.
+//! Direct, because a read-back that comes from memory proves nothing, because a buffered read of one sector fetches a whole page and
+//! fails when any sector of it is bad (the boot state must survive a bad neighbour), and because an update must not push the running
+//! site out of the page cache. One buffer of one MiB is all the memory it takes, and of that only what is used.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -59,7 +60,7 @@ impl Direct {
         })
     }
 
-    /// Writes `bytes` at `offset`. Up to [`PIECE`] bytes go in one call, so that one sector is one write; a call that writes less
+    /// Writes `bytes` at `offset`. Up to 1 MiB goes in one call, so that one sector is one write; a call that writes less
     /// than it was given is an error.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.with_buffer(|file, buffer| {
