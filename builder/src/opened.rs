@@ -110,6 +110,12 @@ impl OpenedImage {
         Ok([copy(first)?, copy(second)?])
     }
 
+    /// The sector of the reset record.
+    pub fn reset_sector(&self) -> Result<Vec<u8>> {
+        let state = self.region("state")?;
+        self.read(Bytes(state.start.0 + state_volume::RESET_OFFSET), formats::reset_record::SIZE as u64)
+    }
+
     /// The area of the image record, at the end of the `bios` partition.
     pub fn record_area(&self) -> Result<Vec<u8>> {
         let bios = self.region("bios")?;

@@ -15,6 +15,7 @@ use formats::gpt::Gpt;
 use formats::manifest::{Manifest, Member};
 use formats::mbr::Mbr;
 use formats::package::{self, Chunk, ChunkIndex, Decoder, Package};
+use formats::reset_record::{self, ResetRecord};
 use formats::signature::{self, SignatureSet};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::Superblock;
@@ -30,6 +31,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "health" => health(data),
         "manifest" => manifest(data),
         "package" => package(data),
+        "reset_record" => reset_record(data),
         "verity_superblock" => verity_superblock(data),
         _ => return false,
     }
@@ -224,4 +226,31 @@ pub fn verity_superblock(data: &[u8]) {
     let Ok(superblock) = Superblock::parse(data) else { return };
     assert!(!superblock.to_string().is_empty());
     assert_eq!(Superblock::parse(&superblock.encode()), Ok(superblock));
+}
+
+/// Reset record; the bytes are the beginning of its sector, zeros follow.
+pub fn reset_record(data: &[u8]) {
+    let mut sector = data.to_vec();
+    sector.resize(reset_record::SIZE, 0);
+    reset_sector(data);
+    reset_sector(&sector);
+    let length = usize::from(u16::from_le_bytes([sector[16], sector[17]]));
+    if let Some(json) = sector.get(50..50 + length) {
+        let digest = Digest::of(json);
+        sector[18..50].copy_from_slice(&digest.0);
+        reset_sector(&sector);
+    }
+}
+
+fn reset_sector(sector: &[u8]) {
+    let Ok(Some(record)) = ResetRecord::parse(sector) else { return };
+    let encoded = record.encode().expect("a parsed record fits its sector");
+    assert_eq!(ResetRecord::parse(&encoded), Ok(Some(record.clone())));
+    let journal = formats::journal::after_reset(&record).expect("a journal can be begun");
+    assert!(
+        journal
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .all(|line| formats::journal::content(line).is_some())
+    );
 }

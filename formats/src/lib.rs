@@ -22,12 +22,14 @@ pub mod gpt;
 pub mod guid;
 pub mod health;
 pub mod image_record;
+pub mod journal;
 mod json;
 mod le;
 pub mod manifest;
 pub mod mbr;
 #[cfg(feature = "package")]
 pub mod package;
+pub mod reset_record;
 pub mod signature;
 pub mod site;
 pub mod slot;

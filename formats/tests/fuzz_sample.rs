@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use formats::boot_state::BootState;
 use formats::fat::{FatKind, FatVolume};
 use formats::gpt::{Gpt, Partition, types};
-use formats::manifest::{ImageInfo, Manifest, Member};
+use formats::journal::Floor;
+use formats::manifest::{ImageInfo, Kind, Manifest, Member};
 use formats::package::{self, Compressor, ImageEncoder};
+use formats::reset_record::{ResetRecord, Then};
 use formats::verity::{Parameters, Superblock};
 use formats::{Bytes, Digest, Guid, Lba, SectorSize, SlotId, footer, mbr};
 
@@ -40,6 +42,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("package/chunks", small_image().0),
         ("package/frame", small_image().1),
         ("manifest/signatures", signatures.to_vec()),
+        ("reset_record/pending", reset_record()),
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
 }
@@ -56,6 +59,17 @@ fn operators_checks() -> Vec<u8> {
   {"name": "clock", "clock": "after-release", "within-days": 3650}
 ]}"#
     .to_vec()
+}
+
+/// A pending reset with two floors, without the padding.
+fn reset_record() -> Vec<u8> {
+    let floor = |kind, name: &str, sequence| Floor { kind, name: name.into(), sequence };
+    let floors = vec![floor(Kind::Base, "demo-base", 12), floor(Kind::Site, "demo-site", 3)];
+    let id = Guid::derive("fuzz", "reset");
+    let record = ResetRecord { id, then: Then::PowerOff, by: "root".into(), asked: 1_772_368_205, floors };
+    let mut sector = record.encode().unwrap().to_vec();
+    sector.truncate(sector.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    sector
 }
 
 /// A disk of 10 sectors whose primary header states 4 entries; it has no backup.
@@ -214,6 +228,9 @@ fn every_seed_is_accepted_by_its_parser() {
     assert_eq!(files("fat/fat32").unwrap().len(), 1);
     assert!(Gpt::parse_primary(&seeds["gpt/disk"], SectorSize::S512).is_ok());
     assert!(BootState::parse(&seeds["boot_state/initial"]).is_ok());
+    let mut sector = seeds["reset_record/pending"].clone();
+    sector.resize(512, 0);
+    assert!(ResetRecord::parse(&sector).unwrap().is_some());
     assert!(Superblock::parse(&seeds["verity_superblock/small"]).is_ok());
     assert_eq!(formats::health::parse_operator(&seeds["health/operator"]).unwrap().len(), 7);
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use appliance::direct::{Access, Direct};
 use formats::boot_state::{self, BLOCK_SIZE, BootState};
-use formats::state_volume::{self, COPY_OFFSETS};
+use formats::reset_record;
+use formats::state_volume::{self, COPY_OFFSETS, RESET_OFFSET};
 use formats::{Bytes, SlotId};
 
 use crate::error::{At, Doing, Error, Result};
@@ -63,7 +64,10 @@ pub fn store(sectors: &impl Sectors, blocks: &Blocks, state: &BootState) -> Resu
 /// Writes the whole volume anew when both blocks are lost, for a machine running healthily from `slot`.
 pub fn rebuild(sectors: &impl Sectors, slot: SlotId, site: Option<SlotId>) -> Result<BootState> {
     let state = BootState::initial(slot, site);
-    let volume = state_volume::image(&state).at(|| "boot state".into())?;
+    let mut sector = vec![0; reset_record::SIZE];
+    // A reset somebody asked for stays; a sector that cannot be read asks for nothing.
+    let kept = sectors.read(RESET_OFFSET, &mut sector).map_or(&[][..], |()| &sector);
+    let volume = state_volume::mended(&state, kept).at(|| "boot state".into())?;
     write_blocks(sectors, &volume, |_| true)?;
     Ok(state)
 }
@@ -79,7 +83,8 @@ pub fn mend_volume(sectors: &impl Sectors, state: &BootState) -> Result<Option<B
     }
     let damage = state_volume::first_damage(&volume).at(|| "boot state volume".into())?;
     if damage.is_some() {
-        let wanted = state_volume::image(state).at(|| "boot state".into())?;
+        let kept = state_volume::reset_sector(&volume);
+        let wanted = state_volume::mended(state, kept).at(|| "boot state".into())?;
         write_blocks(sectors, &wanted, |offset| !COPY_OFFSETS.contains(&offset))?;
     }
     Ok(damage)
@@ -224,5 +229,26 @@ mod tests {
         assert_eq!(read(&memory), before);
         assert_eq!(state_volume::first_damage(&memory.bytes.borrow()).unwrap(), None);
         assert_eq!(mend_volume(&memory, &before.newest.unwrap()).unwrap(), None);
+    }
+
+    #[test]
+    fn rebuilding_and_mending_keep_a_pending_reset_and_remove_a_damaged_one() {
+        let floors = Vec::new();
+        let id = formats::Guid::derive("test", "reset");
+        let then = reset_record::Then::Start;
+        let record = reset_record::ResetRecord { id, then, by: "root".into(), asked: 1, floors }.encode().unwrap();
+        let sector = |memory: &Memory| memory.bytes.borrow()[12_288..12_800].to_vec();
+
+        let mut bytes = vec![0; 1 << 20];
+        bytes[12_288..12_800].copy_from_slice(&record);
+        let memory = Memory::new(bytes);
+        let state = rebuild(&memory, SlotId::A, None).unwrap();
+        assert_eq!(sector(&memory), record);
+        memory.bytes.borrow_mut()[..512].fill(0);
+        assert_eq!(mend_volume(&memory, &state).unwrap(), Some(Bytes(0)));
+        assert_eq!(sector(&memory), record);
+        memory.bytes.borrow_mut()[12_400] ^= 1;
+        assert_eq!(mend_volume(&memory, &state).unwrap(), Some(Bytes(12_288)));
+        assert_eq!(sector(&memory), [0; 512]);
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use formats::footer::{self, Footer};
+use formats::reset_record::{ResetRecord, Then};
 use formats::{boot_state, image_record};
 use serde_json::{Map, Value, json};
 
@@ -36,6 +37,7 @@ pub fn inspect(path: &Path) -> Result<Report> {
     }
     let image = OpenedImage::open(path)?;
     let mut sections = vec![disk(&image)?, state(&image)?];
+    sections.extend(reset(&image)?);
     for (label, _) in SLOT_PARTITIONS {
         if image.gpt.partition(label).is_some() {
             sections.push(slot(&image, label)?);
@@ -109,6 +111,28 @@ fn state(image: &OpenedImage) -> Result<Section> {
         facts.push(json!({"used": !mark.is_empty(), "text": text}));
     }
     Ok(Section { title: "boot state".into(), lines, facts: Value::Array(facts) })
+}
+
+/// The factory reset that waits for the next start; nothing when none does.
+fn reset(image: &OpenedImage) -> Result<Option<Section>> {
+    let title = "factory reset".to_owned();
+    Ok(match ResetRecord::parse(&image.reset_sector()?) {
+        Ok(None) => None,
+        Ok(Some(record)) => {
+            let then = match record.then {
+                Then::Start => "then starts as for the first time",
+                Then::PowerOff => "then turns itself off",
+            };
+            let mut lines = vec![format!("the next start destroys the data partition, formats it, {then}")];
+            lines.push(format!("asked for by {} at second {} since 1970", record.by, record.asked));
+            lines.extend(
+                record.floors.iter().map(|f| format!("keeps the floor {} of {} {}", f.sequence, f.kind, f.name)),
+            );
+            let facts = json!({"then": record.then, "by": record.by, "asked": record.asked, "floors": record.floors});
+            Some(Section { title, lines, facts })
+        }
+        Err(problem) => Some(Section { title, lines: vec![problem.to_string()], facts: json!(problem.to_string()) }),
+    })
 }
 
 fn slot(image: &OpenedImage, label: &str) -> Result<Section> {

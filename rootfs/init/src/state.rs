@@ -9,7 +9,8 @@ use appliance::{At, Doing, Error, Result};
 use formats::SlotId;
 use formats::boot_report::{StateReport, StateSummary};
 use formats::boot_state::{self, BootState, SlotState};
-use formats::state_volume::{self, COPY_OFFSETS};
+use formats::reset_record;
+use formats::state_volume::{self, COPY_OFFSETS, RESET_OFFSET};
 
 use crate::console::say;
 use crate::disk::Disk;
@@ -75,7 +76,9 @@ pub fn rebuilt(slot: SlotId, other_is_signed: bool) -> BootState {
 pub fn restore(disk: &Disk, state: &BootState) -> Result<()> {
     let partition = disk.partition("state")?;
     let place = || format!("write the boot state to {:?}", partition.node);
-    let volume = state_volume::image(state).at(place)?;
+    // A reset somebody asked for is none of what was lost. One that cannot be read is no order.
+    let sector = direct::read(&partition.node, RESET_OFFSET, reset_record::SIZE).unwrap_or_default();
+    let volume = state_volume::mended(state, &sector).at(place)?;
     if partition.bytes < u64::try_from(volume.len()).unwrap_or(u64::MAX) {
         return Err(Error::Refused(format!("the state partition has {} bytes only", partition.bytes)));
     }

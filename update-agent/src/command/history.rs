@@ -45,6 +45,7 @@ fn line(record: &Record) -> String {
             format!("{} {}, slot {}: {outcome}", action.verb, action.release, action.slot)
         }
         Entry::Note { release, slot, outcome } => format!("{release}, slot {slot}: {outcome}"),
+        Entry::Reset { by } => format!("factory reset, asked for by {by}"),
         Entry::Floors { floors } => {
             let floors = floors.iter().map(|floor| format!("{} {}", floor.name, floor.sequence)).collect::<Vec<_>>();
             format!("older entries dropped; committed release numbers: {}", floors.join(", "))

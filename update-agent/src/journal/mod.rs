@@ -4,9 +4,8 @@
 //! What is true about the disk is never read from here but from the disk: the journal only remembers what no slot and no boot state
 //! can tell, namely why something failed, who set out to do what, and which sequence numbers were once committed.
 //!
-//! One line per record: 16 hexadecimal digits of the SHA-256 of the JSON, a space, the JSON. A torn or foreign line is skipped, so
-//! that a power cut spoils at most the line being written. Records are written by one version and read by another: unknown fields
-//! and unknown records are ignored.
+//! One line per record, framed as [`formats::journal`] says. A torn or foreign line is skipped, so that a power cut spoils at most the
+//! line being written. Records are written by one version and read by another: unknown fields and unknown records are ignored.
 
 mod record;
 mod store;

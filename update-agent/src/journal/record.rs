@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io;
 
+use formats::journal;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, SlotId};
 use serde::{Deserialize, Serialize};
 
-/// The version of the record this code writes.
-pub const FORMAT: u32 = 1;
+pub use formats::journal::{FORMAT, Floor};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,11 @@ pub enum Entry {
     Floors {
         /// One for each package line.
         floors: Vec<Floor>,
+    },
+    /// A factory reset destroyed everything before; the initramfs program begins the new journal so.
+    Reset {
+        /// Who asked for it.
+        by: String,
     },
 }
 
@@ -131,44 +136,15 @@ pub enum Outcome {
     },
 }
 
-/// The highest sequence ever committed of a package line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Floor {
-    /// Base or site.
-    pub kind: Kind,
-    /// The line.
-    pub name: String,
-    /// Its floor.
-    pub sequence: u64,
-}
-
-impl Floor {
-    /// Raises the floor of one line in `floors`; never lowers it.
-    pub fn raise(floors: &mut Vec<Self>, kind: Kind, name: &str, sequence: u64) {
-        match floors.iter_mut().find(|floor| floor.kind == kind && floor.name == name) {
-            Some(floor) => floor.sequence = floor.sequence.max(sequence),
-            None => floors.push(Self { kind, name: name.into(), sequence }),
-        }
-    }
-}
-
 impl Record {
     /// The line, ending in a newline.
     pub fn encode(&self) -> io::Result<Vec<u8>> {
-        let json = serde_json::to_vec(self)?;
-        let mut line = Digest::of(&json).short().into_bytes();
-        line.push(b' ');
-        line.extend_from_slice(&json);
-        line.push(b'\n');
-        Ok(line)
+        Ok(journal::line(&serde_json::to_vec(self)?))
     }
 
     /// The record in a line without its newline; nothing when it is torn, foreign or from a later format.
     pub fn parse(line: &[u8]) -> Option<Self> {
-        let (check, json) = line.split_at_checked(17)?;
-        if check.strip_suffix(b" ")? != Digest::of(json).short().as_bytes() {
-            return None;
-        }
+        let json = journal::content(line)?;
         serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
     }
 }
@@ -179,7 +155,7 @@ impl Entry {
         match self {
             Self::End { action, outcome, .. } => Some((&action.release, action.slot, outcome)),
             Self::Note { release, slot, outcome } => Some((release, *slot, outcome)),
-            Self::Begin { .. } | Self::Floors { .. } => None,
+            Self::Begin { .. } | Self::Floors { .. } | Self::Reset { .. } => None,
         }
     }
 }

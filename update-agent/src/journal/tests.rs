@@ -137,3 +137,21 @@ fn the_file_survives_a_restart_and_is_replaced_whole() {
     assert_eq!(store.load().unwrap(), b"");
     assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1);
 }
+
+#[test]
+fn a_factory_reset_leaves_its_floors_and_who_asked() {
+    let floors = vec![Floor { kind: Kind::Base, name: "demo".into(), sequence: 9 }];
+    let id = formats::Guid::derive("test", "reset");
+    let then = formats::reset_record::Then::Start;
+    let record = formats::reset_record::ResetRecord { id, then, by: "root".into(), asked: 77, floors: floors.clone() };
+    let store = Memory::default();
+    store.append(&formats::journal::after_reset(&record).unwrap()).unwrap();
+    let journal = journal(&store);
+    let history = journal.history();
+    assert_eq!(history.floors(), floors);
+    let entries = [Entry::Floors { floors }, Entry::Reset { by: "root".into() }];
+    let wanted = (1_u64..).zip(entries).map(|(number, entry)| Record { format: 1, number, time: 77, entry });
+    assert_eq!(history.0, wanted.collect::<Vec<_>>());
+    journal.note(release(10), SlotId::A, Outcome::Committed).unwrap();
+    assert_eq!(journal.history().0.last().map(|record| record.number), Some(3));
+}
