@@ -88,6 +88,28 @@ pub enum Distrust {
     Unsigned,
 }
 
+impl Damage {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Malformed, Self::Truncated, Self::TrailingData, Self::DigestMismatch, Self::WrongMember, Self::TooLong];
+}
+
+impl Distrust {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::ThresholdNotMet,
+        Self::ExpiredKey,
+        Self::DevelopmentKey,
+        Self::DevelopmentBuild,
+        Self::WrongRole,
+        Self::OtherProduct,
+        Self::KindNotAccepted,
+        Self::WrongKey,
+        Self::BadSignature,
+        Self::Unsigned,
+    ];
+}
+
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 

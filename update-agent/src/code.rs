@@ -124,6 +124,8 @@ codes! {
     NoSpace = "no-space", 6;
     /// Another answer of the operating system.
     Io = "io", 6;
+    /// The process that reads packages died, lied or hung.
+    ReaderFailed = "reader-failed", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

@@ -45,6 +45,11 @@ pub enum Error {
     /// The package contradicts itself.
     #[error("the package is damaged: {0}")]
     Source(String),
+    /// The process that reads packages died, lied or hung.
+    #[error(
+        "the process that reads the package failed: {0}; nothing of it is used, and the running system is as it was"
+    )]
+    Reader(String),
     /// Another update-agent is changing the same disk.
     #[error("another update-agent is at work on {0}; try again when it is done")]
     Busy(String),
@@ -82,6 +87,7 @@ impl Error {
             Self::Unfit(unfit) => unfit.misfit.code(),
             Self::NoSiteToGoBackTo(_) => Code::NoSiteToGoBackTo,
             Self::Source(_) => Code::PackageChanged,
+            Self::Reader(_) => Code::ReaderFailed,
             Self::Busy(_) => Code::Busy,
             Self::Usage(_) => Code::Usage,
             Self::Bug(_) => Code::Bug,

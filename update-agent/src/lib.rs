@@ -18,6 +18,7 @@ pub mod journal;
 pub mod judge;
 pub mod lifecycle;
 mod plain_file;
+pub mod reader;
 pub mod serve;
 pub mod slot;
 pub mod source;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use update_agent::command::{history, install, simple};
 use update_agent::error::Result;
-use update_agent::{serve, status};
+use update_agent::{reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -32,6 +32,9 @@ enum Command {
     History(history::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
+    /// Take a package apart for another update-agent
+    #[command(hide = true)]
+    ReadPackage,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 usage, 3 bad input, 4 verification failed,\n\
@@ -55,6 +58,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Rollback(options) => simple::rollback(options),
         Command::History(options) => history::run(options),
         Command::Serve(options) => serve::run(options),
+        Command::ReadPackage => reader::child::run(),
     }
 }
 

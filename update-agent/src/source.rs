@@ -1,15 +1,14 @@
 //! Where the bytes of a release come from: a package, once it is opened and its signatures are checked.
 
 use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use formats::Bytes;
-use formats::package::{self, Image, Package};
 use formats::signature::VerifiedManifest;
-use formats::trust::{Role, TrustStore};
+use formats::trust::TrustStore;
 
-use crate::error::{At, Doing, Error, Result};
+use crate::error::{Doing, Error, Result};
+use crate::reader::{Delivery, Patient, Process, Program};
 
 /// A release being read, once, from front to back.
 pub trait Source {
@@ -22,61 +21,75 @@ pub trait Source {
     fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool>;
 }
 
-/// A package file, whose signatures and small members are checked and of whose image nothing is read yet.
+/// A package file, read by a process that may do nothing else. Signatures and small members are checked, and of the image nothing is
+/// read yet.
 pub struct PackageFile {
-    /// The manifest.
-    pub verified: VerifiedManifest,
-    /// What is new, in the words of its makers.
-    pub notes: String,
-    manifest: Vec<u8>,
-    signatures: Vec<u8>,
-    image: Image<BufReader<File>>,
-    name: String,
+    delivery: Delivery<Patient>,
+    reader: Process,
 }
 
 impl PackageFile {
     /// Opens a base or site package. Whatever is wrong with it in front of the image, its length included, is found here, before a
     /// byte of a slot changes.
-    pub fn open(path: &Path, trust: &TrustStore) -> Result<Self> {
+    pub fn open(path: &Path, trust: &TrustStore, program: &Program) -> Result<Self> {
         let name = format!("package \"{}\"", path.display());
         let file = File::open(path).doing(|| format!("open {name}"))?;
+        Self::read(file, &name, trust, program)
+    }
+
+    /// The same with a file that is open, at its beginning.
+    pub fn read(file: File, name: &str, trust: &TrustStore, program: &Program) -> Result<Self> {
         let length = Bytes(file.metadata().doing(|| format!("measure {name}"))?.len());
-        let package = Package::open(BufReader::new(file), trust, &[Role::Base, Role::Site]).map_err(bad(&name))?;
-        package.check_length(length).at(|| name.clone())?;
-        let verified = package.verified().clone();
-        let (manifest, signatures) = (package.manifest_bytes().to_vec(), package.signature_bytes().to_vec());
-        let details = package.details().map_err(bad(&name))?;
-        let notes = details.documents().notes.clone();
-        let image = details.image().map_err(bad(&name))?;
-        Ok(Self { verified, notes, manifest, signatures, image, name })
+        let (mut reader, stream) = program.start(file)?;
+        match Delivery::open(stream, trust, length, name) {
+            Ok(delivery) => Ok(Self { delivery, reader }),
+            Err(problem) => Err(explained(problem, &mut reader)),
+        }
+    }
+
+    /// The manifest and who signed it.
+    pub const fn verified(&self) -> &VerifiedManifest {
+        &self.delivery.verified
+    }
+
+    /// What is new, in the words of its makers.
+    pub fn notes(&self) -> &str {
+        &self.delivery.notes
+    }
+
+    /// Licence terms.
+    pub fn eula(&self) -> Option<&str> {
+        self.delivery.eula.as_deref()
+    }
+
+    /// What the reading process could not give away of its rights; empty on an appliance.
+    pub fn unconfined(&self) -> &str {
+        &self.delivery.unconfined
     }
 }
 
 impl Source for PackageFile {
     fn manifest(&self) -> &[u8] {
-        &self.manifest
+        self.delivery.manifest()
     }
 
     fn signatures(&self) -> &[u8] {
-        &self.signatures
+        self.delivery.signatures()
     }
 
     fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
-        piece.clear();
-        let chunk = self.image.next_chunk().map_err(bad(&self.name))?;
-        Ok(chunk.is_some_and(|chunk| {
-            piece.extend_from_slice(chunk.bytes);
-            true
-        }))
+        self.delivery.next_piece(piece).map_err(|problem| explained(problem, &mut self.reader))
     }
 }
 
-/// Sorts what is wrong with a package by who must act.
-fn bad(name: &str) -> impl Fn(package::Error) -> Error + use<> {
-    let name = name.to_owned();
-    move |problem| match problem {
-        package::Error::Io(cause) => Error::System { action: format!("read {name}"), cause },
-        package::Error::Format(cause) => Error::Content { place: name.clone(), cause },
+/// Adds how the reader ended to what it did.
+fn explained(problem: Error, reader: &mut Process) -> Error {
+    match problem {
+        Error::Reader(what) => Error::Reader(match reader.stop() {
+            Some(how) => format!("{what} ({how})"),
+            None => what,
+        }),
+        other => other,
     }
 }
 

@@ -37,26 +37,6 @@ fn content(cause: formats::Error) -> Error {
 
 /// One error of every kind that tells one refusal from another.
 fn refusals() -> Vec<Error> {
-    let damage = [
-        Damage::Malformed,
-        Damage::Truncated,
-        Damage::TrailingData,
-        Damage::DigestMismatch,
-        Damage::WrongMember,
-        Damage::TooLong,
-    ];
-    let distrust = [
-        Distrust::ThresholdNotMet,
-        Distrust::ExpiredKey,
-        Distrust::DevelopmentKey,
-        Distrust::DevelopmentBuild,
-        Distrust::WrongRole,
-        Distrust::OtherProduct,
-        Distrust::KindNotAccepted,
-        Distrust::WrongKey,
-        Distrust::BadSignature,
-        Distrust::Unsigned,
-    ];
     let (slot, version, range) = (SlotId::A, semver::Version::new(1, 0, 0), semver::VersionReq::STAR);
     let misfits = [
         Misfit::Downgrade { sequence: 1, floor: 2 },
@@ -77,13 +57,14 @@ fn refusals() -> Vec<Error> {
         Refusal::NoGoodSlot { slot },
         Refusal::Lost,
     ];
-    let mut all: Vec<Error> = damage.map(|why| content(formats::Error::damaged("package", why, "x"))).into();
-    all.extend(distrust.map(|why| content(formats::Error::untrusted("manifest", why, "x"))));
+    let mut all: Vec<Error> = Damage::ALL.map(|why| content(formats::Error::damaged("package", why, "x"))).into();
+    all.extend(Distrust::ALL.map(|why| content(formats::Error::untrusted("manifest", why, "x"))));
     all.push(content(formats::Error::unsupported("manifest", "x")));
     all.push(content(formats::Error::invalid("manifest", "x")));
     all.extend(misfits.map(|misfit| Error::Unfit(Unfit { release: "demo 1.0.0".into(), misfit })));
     all.extend(not_now.map(Error::NotNow));
     all.push(Error::Source("x".into()));
+    all.push(Error::Reader("x".into()));
     all.push(Error::Rotten("x".into()));
     all.push(Error::NotKept("x".into()));
     all.push(Error::NoSiteToGoBackTo("x".into()));

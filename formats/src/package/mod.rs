@@ -12,12 +12,14 @@ mod chunks;
 mod image;
 mod read;
 mod ustar;
+mod verify;
 mod write;
 
-pub use chunks::{Chunk, ChunkIndex, MAX_CHUNK, MAX_CHUNKS};
+pub use chunks::{Chunk, ChunkIndex, MAX_CHUNK, MAX_CHUNKS, MAX_SIZE as MAX_INDEX};
 pub use image::{Compressor, Decoder, Frame, ImageEncoder};
-pub use read::{Claims, Data, Details, Documents, Image, Package, peek, peek_manifest};
+pub use read::{Claims, Data, Details, Documents, Image, Package, Unverified, peek, peek_manifest};
 pub use ustar::{Block, MAX_MEMBER, TRAILER, encode as encode_header, padding};
+pub use verify::verify;
 pub use write::write;
 
 use std::io;
@@ -116,6 +118,25 @@ pub fn archive_size(manifest_length: Bytes, signatures_length: Bytes, manifest: 
         [manifest_length, signatures_length].into_iter().chain(manifest.members.values().map(|member| member.size));
     let members = parts.fold(0_u64, |sum, size| sum.saturating_add(ustar::stored(size).0));
     Bytes(members.saturating_add(length(&TRAILER).0))
+}
+
+/// Compares the length of a file with [`archive_size`].
+pub fn check_archive_size(
+    manifest_length: Bytes,
+    signatures_length: Bytes,
+    manifest: &Manifest,
+    actual: Bytes,
+) -> crate::Result<()> {
+    let expected = archive_size(manifest_length, signatures_length, manifest);
+    if actual == expected {
+        return Ok(());
+    }
+    let (why, fault) = if actual < expected {
+        (Damage::Truncated, "it is cut off")
+    } else {
+        (Damage::TrailingData, "something follows it")
+    };
+    Err(crate::Error::damaged(WHAT, why, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
 }
 
 /// True for the first block of a file that is a package, whatever its name.

@@ -28,14 +28,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::chunks::ChunkIndex;
 use super::image::Decoder;
+use super::verify::verify;
 use super::{
     CHUNKS, EULA, IMAGE, MANIFEST, NOTES, Result, SBOM, SIGNATURES, WHAT, check_members, check_text, limit, ustar,
 };
-use crate::error::{Damage, Distrust};
+use crate::error::Damage;
 use crate::manifest::{Manifest, Member};
-use crate::signature::{self, SignatureSet, VerifiedManifest};
+use crate::signature::{SignatureSet, VerifiedManifest};
 use crate::trust::{Role, TrustStore};
 use crate::{Bytes, Digest, Error};
+
+/// Manifest and signatures of a package as they arrived: nobody has judged them, and nothing of them is parsed.
+#[derive(Debug)]
+pub struct Unverified<R> {
+    input: Members<R>,
+    manifest: Vec<u8>,
+    signatures: Vec<u8>,
+}
 
 /// A package whose manifest is verified and of which nothing else has been read.
 #[derive(Debug)]
@@ -104,12 +113,33 @@ pub struct Data<'a> {
 impl<R: Read> Package<R> {
     /// Reads manifest and signatures and verifies them for one of `roles`. Nothing behind them is read.
     pub fn open(input: R, trust: &TrustStore, roles: &[Role]) -> Result<Self> {
+        Unverified::read(input)?.verify(trust, roles)
+    }
+}
+
+impl<R: Read> Unverified<R> {
+    /// Reads manifest and signatures, each up to its limit, and nothing behind them.
+    pub fn read(input: R) -> Result<Self> {
         let mut input = Members { input };
         let manifest = input.read_small(MANIFEST, None)?;
         let signatures = input.read_small(SIGNATURES, None)?;
-        let verified = verify(&manifest, &signatures, trust, roles)?;
-        check_members(verified.manifest())?;
-        Ok(Self { input, verified, manifest, signatures })
+        Ok(Self { input, manifest, signatures })
+    }
+
+    /// The bytes said to be the manifest.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest
+    }
+
+    /// The bytes said to be its signatures.
+    pub fn signature_bytes(&self) -> &[u8] {
+        &self.signatures
+    }
+
+    /// Verifies them, see [`verify`].
+    pub fn verify(self, trust: &TrustStore, roles: &[Role]) -> Result<Package<R>> {
+        let verified = verify(&self.manifest, &self.signatures, trust, roles)?;
+        Ok(Package { input: self.input, verified, manifest: self.manifest, signatures: self.signatures })
     }
 }
 
@@ -141,16 +171,12 @@ impl<R> Package<R> {
 
     /// Compares the length of the file with what the manifest implies, before more of it is read.
     pub fn check_length(&self, actual: Bytes) -> crate::Result<()> {
-        let expected = self.archive_size();
-        if actual == expected {
-            return Ok(());
-        }
-        let (why, fault) = if actual < expected {
-            (Damage::Truncated, "it is cut off")
-        } else {
-            (Damage::TrailingData, "something follows it")
-        };
-        Err(Error::damaged(WHAT, why, format!("{fault}: {} bytes instead of {}", actual.0, expected.0)))
+        super::check_archive_size(
+            super::length(&self.manifest),
+            super::length(&self.signatures),
+            self.manifest(),
+            actual,
+        )
     }
 }
 
@@ -239,31 +265,6 @@ impl<R: Read> Image<R> {
         }
         self.input.end()
     }
-}
-
-/// Tries the roles of the keys that signed first, then those that need signatures at all, so that the refusal told is the one that
-/// matters.
-fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, roles: &[Role]) -> crate::Result<VerifiedManifest> {
-    let set = SignatureSet::parse(signatures)?;
-    let known = || set.signatures().iter().filter_map(|one| trust.key(&one.key_id));
-    if let Some(other) = known().next().filter(|_| !roles.is_empty() && !known().any(|key| roles.contains(&key.role))) {
-        let problem = format!("key \"{}\" is for role {}; nothing signed so is accepted here", other.name, other.role);
-        return Err(Error::untrusted("manifest", Distrust::KindNotAccepted, problem));
-    }
-    let signed =
-        |role: &Role| set.signatures().iter().any(|one| trust.key(&one.key_id).is_some_and(|key| key.role == *role));
-    let mut roles = roles.to_vec();
-    roles.sort_by_key(|role| (!signed(role), trust.threshold(*role).is_none()));
-    let mut refusal = None;
-    for role in roles {
-        match signature::verify(manifest, signatures, trust, role) {
-            Ok(verified) => return Ok(verified),
-            Err(error) => refusal = refusal.or(Some(error)),
-        }
-    }
-    Err(refusal.unwrap_or_else(|| {
-        Error::untrusted("manifest", Distrust::KindNotAccepted, "no kind of package is accepted here")
-    }))
 }
 
 /// The archive as a row of members.

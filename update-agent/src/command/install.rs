@@ -12,6 +12,7 @@ use formats::manifest::Kind;
 use super::conclude;
 use crate::error::{Doing, Result};
 use crate::lifecycle::Model;
+use crate::reader::Program;
 use crate::serve::log;
 use crate::slot::Phase;
 use crate::source::PackageFile;
@@ -37,8 +38,11 @@ pub struct Options {
 /// Installs.
 pub fn run(options: &Options) -> Result<()> {
     let workplace = Workplace::open(&options.place, Access::Change)?;
-    let mut package = PackageFile::open(&options.package, workplace.trust())?;
-    let verified = package.verified.clone();
+    let mut package = PackageFile::open(&options.package, workplace.trust(), &Program::own())?;
+    for kept in package.unconfined().lines() {
+        log(&format!("the process that reads the package is not confined as on an appliance: {kept}"));
+    }
+    let verified = package.verified().clone();
     let release = verified.manifest();
     let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
     log(&format!("{} {}, signed by {signers}", release.name, release.version));

@@ -1,0 +1,105 @@
+//! Giving privileges away, for good.
+//!
+//! Only root has something to give: another user, an empty root directory, no network. An ordinary user, as on a build host, keeps
+//! what it has except for what any process may renounce. Whoever starts the process is told which it was.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{self, Gid, Uid};
+
+use crate::error::{Doing, Error, Result};
+
+/// What is left to a confined process.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The user and group it becomes; they must own nothing.
+    pub user: u32,
+    /// Bytes of address space.
+    pub memory: u64,
+    /// Files it may have open beside those it has.
+    pub open_files: u64,
+}
+
+/// Closes every file this process inherited beside the standard three. To be called first, before it opens any of its own.
+pub fn close_inherited() {
+    let open = fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // The directory that was just read is among them and closed already.
+        unistd::close(number).unwrap_or(());
+    }
+}
+
+/// Confines this process. Returns what could not be given away, a line each; an error when root could not give away its rights. Must
+/// be called while the process has one thread, because some of these are properties of a thread.
+pub fn confine(limits: &Limits) -> Result<Vec<String>> {
+    let mut kept = Vec::new();
+    for (resource, limit) in [
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_AS, limits.memory),
+    ] {
+        setrlimit(resource, limit, limit).map_err(std::io::Error::from).doing(|| format!("limit {resource:?}"))?;
+    }
+    if Uid::effective().is_root() {
+        kept.extend(leave_network());
+        enter_empty_root()?;
+        become_user(limits.user)?;
+    } else {
+        kept.push(format!("it keeps the rights of user {}: only root can give them away", Uid::current()));
+    }
+    let renounce = |done: nix::Result<()>, what: &str| done.map_err(std::io::Error::from).doing(|| what.to_owned());
+    renounce(prctl::set_no_new_privs(), "renounce new privileges")?;
+    renounce(prctl::set_dumpable(false), "keep other processes from looking into this one")?;
+    renounce(prctl::set_pdeathsig(Signal::SIGKILL), "end with the process that started this one")?;
+    // Last: entering the empty root opened a directory.
+    setrlimit(Resource::RLIMIT_NOFILE, limits.open_files, limits.open_files)
+        .map_err(std::io::Error::from)
+        .doing(|| "limit the number of open files".into())?;
+    Ok(kept)
+}
+
+/// A network name space of its own has no interface that is up. A kernel without them, or root in a container, must do without: the
+/// process has no address to send to anyway once it is confined otherwise, only more kernel to talk to.
+fn leave_network() -> Option<String> {
+    let problem = unshare(CloneFlags::CLONE_NEWNET).err()?;
+    Some(format!("it keeps the network: {problem}"))
+}
+
+/// Changes the root to a directory that is removed already: nothing is in it and nothing can be made in it.
+fn enter_empty_root() -> Result<()> {
+    let parent = ["/run", "/tmp", "/"].into_iter().find(|parent| writable(Path::new(parent))).unwrap_or("/");
+    let path = Path::new(parent).join(format!("bulkhead-empty-{}", std::process::id()));
+    let doing = || format!("use \"{}\" as an empty root directory", path.display());
+    unistd::mkdir(&path, Mode::empty()).map_err(std::io::Error::from).doing(doing)?;
+    let entered = std::env::set_current_dir(&path);
+    fs::remove_dir(&path).doing(doing)?;
+    entered.doing(doing)?;
+    unistd::chroot(".").map_err(std::io::Error::from).doing(doing)
+}
+
+fn writable(directory: &Path) -> bool {
+    unistd::access(directory, unistd::AccessFlags::W_OK).is_ok()
+}
+
+/// Becomes a user for good, and believes it only after trying to go back.
+fn become_user(user: u32) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    let doing = || format!("become user {user}");
+    let changed = unistd::setgroups(&[])
+        .and_then(|()| unistd::setresgid(gid, gid, gid))
+        .and_then(|()| unistd::setresuid(uid, uid, uid));
+    changed.map_err(std::io::Error::from).doing(doing)?;
+    match (unistd::getresuid(), unistd::setuid(Uid::from_raw(0))) {
+        (Ok(now), Err(Errno::EPERM)) if [now.real, now.effective, now.saved] == [uid; 3] => Ok(()),
+        _ => Err(Error::Bug(format!("user {user} can still become root"))),
+    }
+}

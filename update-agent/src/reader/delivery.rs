@@ -1,0 +1,144 @@
+//! The receiving end: a release from frames nobody vouches for.
+
+use std::io::{self, Read, Write};
+
+use formats::Bytes;
+use formats::Digest;
+use formats::manifest::Manifest;
+use formats::package::{self, Chunk, ChunkIndex};
+use formats::signature::VerifiedManifest;
+use formats::trust::{Role, TrustStore};
+
+use super::frame::{self, Kind};
+use crate::error::{At, Error, Result};
+use crate::source::Source;
+
+/// A release handed over by a reader. Nothing it gives out is unverified.
+pub struct Delivery<S> {
+    stream: S,
+    name: String,
+    /// What the reader could not give away, one line each.
+    pub unconfined: String,
+    /// The manifest and who signed it.
+    pub verified: VerifiedManifest,
+    /// What is new, in the words of its makers.
+    pub notes: String,
+    /// Licence terms.
+    pub eula: Option<String>,
+    manifest: Vec<u8>,
+    signatures: Vec<u8>,
+    index: std::vec::IntoIter<Chunk>,
+    ended: bool,
+}
+
+impl<S: Read + Write> Delivery<S> {
+    /// Receives everything in front of the image of the package `name`, which is `length` long. Whatever is wrong there is found here,
+    /// before a byte of a slot changes.
+    pub fn open(mut stream: S, trust: &TrustStore, length: Bytes, name: &str) -> Result<Self> {
+        let next = |stream: &mut S, kind: Kind| {
+            let mut content = Vec::new();
+            frame::receive(stream, &[kind], &mut content).map(|_| content).map_err(|problem| sorted(problem, name))
+        };
+        let unconfined = frame::printable(&next(&mut stream, Kind::Confined)?);
+        let manifest = next(&mut stream, Kind::Manifest)?;
+        let signatures = next(&mut stream, Kind::Signatures)?;
+        let verified = package::verify(&manifest, &signatures, trust, &[Role::Base, Role::Site]);
+        let verified = verified.at(|| name.to_owned())?;
+        let said = verified.manifest();
+        check_length(said, manifest.len(), signatures.len(), length).at(|| name.to_owned())?;
+        let trust = trust.encode().at(|| "the trust store".into())?;
+        frame::send(&mut stream, Kind::Trust, &trust).map_err(|cause| sorted(cause.into(), name))?;
+
+        let notes = text(package::NOTES, next(&mut stream, Kind::Notes)?, said, name)?.unwrap_or_default();
+        let eula = text(package::EULA, next(&mut stream, Kind::Eula)?, said, name)?;
+        let index = next(&mut stream, Kind::Index)?;
+        check_digest(package::CHUNKS, &index, said)?;
+        let index = ChunkIndex::parse(&index).at(|| name.to_owned())?;
+        if let (Some(image), Some(frames)) = (&said.image, said.members.get(package::IMAGE)) {
+            index.check_covers(image.size, *frames).at(|| name.to_owned())?;
+        }
+        let index = index.chunks().to_vec().into_iter();
+        Ok(Self {
+            stream,
+            name: name.into(),
+            unconfined,
+            verified,
+            notes,
+            eula,
+            manifest,
+            signatures,
+            index,
+            ended: false,
+        })
+    }
+}
+
+impl<S: Read + Write> Source for Delivery<S> {
+    fn manifest(&self) -> &[u8] {
+        &self.manifest
+    }
+
+    fn signatures(&self) -> &[u8] {
+        &self.signatures
+    }
+
+    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+        let Some(chunk) = self.index.next() else {
+            piece.clear();
+            if !self.ended {
+                frame::receive(&mut self.stream, &[Kind::End], piece).map_err(|problem| sorted(problem, &self.name))?;
+                self.ended = true;
+            }
+            return Ok(false);
+        };
+        frame::receive(&mut self.stream, &[Kind::Piece], piece).map_err(|problem| sorted(problem, &self.name))?;
+        if u64::from(chunk.length) != piece.len() as u64 || Digest::of(piece) != chunk.digest {
+            return Err(not_signed(&format!("the piece of {} bytes at {}", piece.len(), chunk.offset.0)));
+        }
+        Ok(true)
+    }
+}
+
+fn check_length(manifest: &Manifest, length: usize, signatures: usize, actual: Bytes) -> formats::Result<()> {
+    package::check_archive_size(Bytes(length as u64), Bytes(signatures as u64), manifest, actual)
+}
+
+/// A text member: exactly the signed one, and nothing where the manifest lists none.
+fn text(member: &'static str, bytes: Vec<u8>, manifest: &Manifest, name: &str) -> Result<Option<String>> {
+    if !manifest.members.contains_key(member) && bytes.is_empty() {
+        return Ok(None);
+    }
+    check_digest(member, &bytes, manifest)?;
+    package::check_text(member, bytes).at(|| name.to_owned()).map(Some)
+}
+
+fn check_digest(member: &'static str, bytes: &[u8], manifest: &Manifest) -> Result<()> {
+    let signed = manifest.members.get(member).is_some_and(|signed| signed.digest == Digest::of(bytes));
+    if signed { Ok(()) } else { Err(not_signed(&format!("\"{member}\""))) }
+}
+
+fn not_signed(what: &str) -> Error {
+    Error::Reader(format!("it handed out {what}, which is not what was signed"))
+}
+
+/// Sorts what went wrong by who must act.
+fn sorted(problem: frame::Error, name: &str) -> Error {
+    match problem {
+        frame::Error::Problem(problem) => bad(name, problem),
+        frame::Error::Protocol(problem) => Error::Reader(format!("it sent {problem}")),
+        frame::Error::Io(cause) => Error::Reader(match cause.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                "it ended in the middle".into()
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it was silent for too long and was stopped".into(),
+            _ => cause.to_string(),
+        }),
+    }
+}
+
+fn bad(name: &str, problem: package::Error) -> Error {
+    match problem {
+        package::Error::Io(cause) => Error::System { action: format!("read {name}"), cause },
+        package::Error::Format(cause) => Error::Content { place: name.to_owned(), cause },
+    }
+}
