@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use builder::opened::OpenedImage;
+use formats::trust::{Role, TrustStore};
 use product::{Product, bulkhead};
 
 const SITE: &str = r#"[site]
@@ -43,6 +44,22 @@ fn member(package: &Path, name: &str) -> Vec<u8> {
     let output = Command::new("tar").arg("xOf").arg(package).arg(name).output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+#[test]
+fn the_trust_store_printed_is_the_one_the_image_starts_with() {
+    let product = built();
+    let printed = bulkhead(["keys", "trust", &product.shown("keys"), "--product", "sample"]);
+    printed.expect("trust", 0, &[]);
+    let trust = TrustStore::parse(printed.stdout.as_bytes()).unwrap();
+    assert!(trust.development_allowed(), "these are development keys");
+    for (package, role) in [(BASE, Role::Base), (SHOP, Role::Site)] {
+        let package = product.path(package);
+        let (manifest, signatures) = (member(&package, "manifest.json"), member(&package, "manifest.sig"));
+        formats::signature::verify(&manifest, &signatures, &trust, role).unwrap();
+    }
+    let other = bulkhead(["keys", "trust", &product.shown("keys"), "--product", "Not A Name"]);
+    other.expect("a product that is no name", 3, &["product"]);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use formats::trust::TrustStore;
 use crate::error::{Doing, Error, Result};
 use crate::reader::{Delivery, Patient, Process, Program};
 
-/// A release being read, once, from front to back.
-pub trait Source {
+/// A release being read, once, from front to back. Its pieces are made in another thread than the one that writes them.
+pub trait Source: Send {
     /// The exact bytes of its manifest.
     fn manifest(&self) -> &[u8];
     /// Its signature set.

@@ -4,21 +4,14 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
-use std::collections::BTreeMap;
+mod disk_file;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use fixtures::{medium, release, trust};
-use formats::SlotId::A;
-use formats::boot_state::BootState;
-use formats::gpt::{Gpt, Partition, types};
+use fixtures::{release, trust};
 use formats::manifest::Kind;
-use formats::{Guid, Lba, SectorSize};
-use update_agent::disk::Part;
-
-const MIB_SECTORS: u64 = 2048;
-const DISK_SECTORS: u64 = 8 * MIB_SECTORS;
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -28,38 +21,7 @@ impl Bench {
     /// An image with base 1 and site 10 in their slots A, each partition one MiB, and a trust store beside it.
     fn new() -> Self {
         let bench = Self { directory: tempfile::tempdir().unwrap() };
-        let (base, site) = (release(Kind::Base, 1), release(Kind::Site, 10));
-        let content = medium([Some(&base), None], [Some(&site), None], &BootState::initial(A, Some(A)));
-        let mut partitions = BTreeMap::new();
-        let mut disk = vec![0; usize::try_from(DISK_SECTORS * 512).unwrap()];
-        for (number, part) in (1_u32..).zip(Part::ALL) {
-            let first = u64::from(number) * MIB_SECTORS;
-            let entry = Partition {
-                type_guid: types::LINUX_DATA,
-                guid: Guid::derive("seed", &part.label()),
-                first: Lba(first),
-                last: Lba(first + MIB_SECTORS - 1),
-                attributes: 0,
-                name: part.label(),
-            };
-            partitions.insert(number, entry);
-            let at = usize::try_from(first * 512).unwrap();
-            let bytes = content.part(part);
-            // A footer is at the end of its partition.
-            let footer = formats::footer::FOOTER_SIZE;
-            let (image, tail) =
-                if part == Part::State { (bytes, &[][..]) } else { bytes.split_at(bytes.len() - footer) };
-            disk[at..at + image.len()].copy_from_slice(image);
-            let end = at + (1 << 20);
-            disk[end - tail.len()..end].copy_from_slice(tail);
-        }
-        let gpt = Gpt::new(Guid::derive("seed", "disk"), SectorSize::S512, DISK_SECTORS, partitions).unwrap();
-        let primary = gpt.encode_primary();
-        disk[512..512 + primary.len()].copy_from_slice(&primary);
-        let (lba, backup) = gpt.encode_backup();
-        let at = usize::try_from(lba.0 * 512).unwrap();
-        disk[at..at + backup.len()].copy_from_slice(&backup);
-        fs::write(bench.path("disk.img"), disk).unwrap();
+        disk_file::write(&bench.path("disk.img"), |_| 1);
         fs::write(bench.path("trust.json"), trust().encode().unwrap()).unwrap();
         bench
     }

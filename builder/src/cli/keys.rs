@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use builder::keys::Keys;
 use builder::{Error, Result, keys};
 use clap::Subcommand;
 
 use super::output;
 
-/// Make signing keys
+/// Make signing keys, and say which of them appliances believe
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -21,6 +22,20 @@ enum Verb {
     /// base.key and site.key sign packages (ed25519), boot.key signs what GRUB
     /// and the firmware load (RSA-2048), PK and KEK enrol Secure Boot.
     Generate(Generate),
+    /// Print the trust store of images built with these keys
+    ///
+    /// For "update-agent --disk IMAGE --trust FILE" on an image file; a running
+    /// appliance has its own.
+    Trust(Trust),
+}
+
+#[derive(Debug, clap::Args)]
+struct Trust {
+    /// Folder made by "bulkhead keys generate"
+    directory: PathBuf,
+    /// The product whose packages they sign, product.name in its recipe
+    #[arg(long)]
+    product: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,11 +52,27 @@ struct Generate {
 
 impl Arguments {
     pub fn run(self) -> Result<()> {
-        let Verb::Generate(arguments) = self.verb;
-        keys::generate(&arguments.directory, arguments.development, now()?, &arguments.product)?;
-        let kind = if arguments.development { "development" } else { "release" };
-        output::line(format_args!("{kind} keys in {}", arguments.directory.display()))?;
+        match self.verb {
+            Verb::Generate(arguments) => arguments.run(),
+            Verb::Trust(arguments) => arguments.run(),
+        }
+    }
+}
+
+impl Generate {
+    fn run(&self) -> Result<()> {
+        keys::generate(&self.directory, self.development, now()?, &self.product)?;
+        let kind = if self.development { "development" } else { "release" };
+        output::line(format_args!("{kind} keys in {}", self.directory.display()))?;
         output::line("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public")
+    }
+}
+
+impl Trust {
+    fn run(&self) -> Result<()> {
+        let store = Keys::load(&self.directory)?.trust_store(&self.product)?;
+        let text = store.encode().map_err(Error::format("the trust store"))?;
+        output::text(String::from_utf8_lossy(&text))
     }
 }
 

@@ -1,4 +1,8 @@
 //! A disk image file: pre-provisioning and tests change it with the code that changes the running appliance.
+//!
+//! Slots are read and written past the page cache, as on the appliance, where the host's file system can do that: what is read back then
+//! comes from the medium. The state partition goes through the cache, because its sectors may be shorter than direct I/O of a file
+//! allows.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -10,12 +14,15 @@ use formats::gpt::Gpt;
 use formats::{Bytes, SectorSize};
 use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
 
+use super::direct::{Access, Direct};
 use super::{Disk, Part};
 use crate::error::{Doing, Error, Result};
 
 /// An image file, locked for as long as this value lives.
 pub struct Image {
     file: Flock<File>,
+    /// The same file past the cache; nothing where the host cannot, for example in memory.
+    direct: Option<Direct>,
     parts: BTreeMap<Part, (Bytes, Bytes)>,
 }
 
@@ -31,7 +38,12 @@ impl Image {
             let (_, entry) = table.partition(&part.label())?;
             Some((part, table.extent(entry)))
         });
-        Ok(Self { parts: parts.collect(), file })
+        Ok(Self { parts: parts.collect(), direct: Direct::open(path, Access::ExclusiveWrite).ok(), file })
+    }
+
+    /// The way past the cache, for partitions that have one.
+    fn direct(&self, part: Part) -> Option<&Direct> {
+        self.direct.as_ref().filter(|_| part != Part::State)
     }
 
     /// Position in the file of a range of a partition.
@@ -59,11 +71,19 @@ impl Disk for Image {
     }
 
     fn read(&self, part: Part, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, self.place(part, offset, buffer.len())?)
+        let at = self.place(part, offset, buffer.len())?;
+        match self.direct(part) {
+            Some(direct) => direct.read(at, buffer),
+            None => self.file.read_exact_at(buffer, at),
+        }
     }
 
     fn write(&self, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.place(part, offset, bytes.len())?)
+        let at = self.place(part, offset, bytes.len())?;
+        match self.direct(part) {
+            Some(direct) => direct.write(at, bytes),
+            None => self.file.write_all_at(bytes, at),
+        }
     }
 
     fn flush(&self, _: Part) -> io::Result<()> {

@@ -14,6 +14,9 @@
 //!
 //! Putting the slot on trial follows, and is not this module's business.
 
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
 use formats::Bytes;
 use formats::footer;
 use formats::manifest::ImageInfo;
@@ -73,7 +76,8 @@ fn erase(disk: &dyn Disk, part: Part, footer_at: Bytes) -> Result<()> {
     disk.flush(part).doing(doing)
 }
 
-/// Step 2. Returns the first block.
+/// Step 2. Returns the first block. The next pieces are unpacked in a thread of their own while one is being written: neither the disk
+/// nor the processor waits for the other.
 fn fill(
     disk: &dyn Disk,
     part: Part,
@@ -81,11 +85,50 @@ fn fill(
     source: &mut dyn Source,
     progress: Progress<'_>,
 ) -> Result<Block> {
+    thread::scope(|scope| {
+        let (filled, pieces) = sync_channel(PIECES);
+        let (empty, used) = sync_channel(PIECES);
+        for _ in 0..PIECES {
+            // OK to drop: the other end is here, and there is room for all of them.
+            drop(empty.send(Vec::new()));
+        }
+        let unpack = move || unpack(source, &used, &filled);
+        thread::Builder::new()
+            .name("unpack".into())
+            .spawn_scoped(scope, unpack)
+            .doing(|| "start the thread that unpacks the package".into())?;
+        fill_from(disk, part, image, &pieces, &empty, progress)
+    })
+}
+
+/// Turns a source into pieces, until it ends, fails, or the writer has gone.
+fn unpack(source: &mut dyn Source, used: &Receiver<Vec<u8>>, filled: &SyncSender<Result<Vec<u8>>>) {
+    while let Ok(mut piece) = used.recv() {
+        let next = match source.next_piece(&mut piece) {
+            Ok(true) => Ok(piece),
+            Ok(false) => return,
+            Err(problem) => Err(problem),
+        };
+        let last = next.is_err();
+        if filled.send(next).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn fill_from(
+    disk: &dyn Disk,
+    part: Part,
+    image: &ImageInfo,
+    pieces: &Receiver<Result<Vec<u8>>>,
+    empty: &SyncSender<Vec<u8>>,
+    progress: Progress<'_>,
+) -> Result<Block> {
     let doing = || format!("write {part}");
     let mut head = None;
-    let mut piece = Vec::new();
     let mut at = 0_u64;
-    while source.next_piece(&mut piece)? {
+    while let Ok(piece) = pieces.recv() {
+        let piece = piece?;
         let end = at.saturating_add(piece.len() as u64);
         if end > image.size.0 {
             return Err(Error::Source(format!("the image goes on after the {} its manifest says", image.size)));
@@ -102,6 +145,8 @@ fn fill(
         }
         at = end;
         progress(Phase::Writing, Bytes(at), image.size);
+        // Nobody wants it any more once the source has ended.
+        drop(empty.send(piece));
     }
     if at != image.size.0 {
         return Err(Error::Source(format!("the image ends after {} of {}", Bytes(at), image.size)));
@@ -123,3 +168,7 @@ fn keep(disk: &dyn Disk, part: Part, at: Bytes, bytes: &[u8], what: &str) -> Res
         Err(Error::NotKept(format!("the disk does not keep the {what} of {part}; replace the disk")))
     }
 }
+
+/// Pieces of at most [`MAX_CHUNK`](formats::package::MAX_CHUNK) bytes between source and disk: one being unpacked, one waiting, one being
+/// written.
+const PIECES: usize = 3;

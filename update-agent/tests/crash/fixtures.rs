@@ -39,6 +39,12 @@ fn keys() -> [SigningKey; 2] {
     [SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32])]
 }
 
+/// What base packages are signed with.
+pub fn base_key() -> SigningKey {
+    let [base, _] = keys();
+    base
+}
+
 /// Whom the simulated appliance believes.
 pub fn trust() -> TrustStore {
     let [base, site] = keys();
