@@ -10,11 +10,11 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use appliance::direct::{Access, Direct};
 use formats::gpt::Gpt;
 use formats::{Bytes, SectorSize};
 use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
 
-use super::direct::{Access, Direct};
 use super::{Disk, Part};
 use crate::error::{Doing, Error, Result};
 

@@ -73,7 +73,7 @@ impl<S: Read + Write> Delivery<S> {
     }
 }
 
-impl<S: Read + Write> Source for Delivery<S> {
+impl<S: Read + Write + Send> Source for Delivery<S> {
     fn manifest(&self) -> &[u8] {
         &self.manifest
     }
