@@ -44,6 +44,7 @@ pub struct Workplace {
     trust: TrustStore,
     running: Option<Running>,
     failures: Vec<BootFailure>,
+    baseline: Vec<String>,
     /// Held while this value lives: two agents never change one disk at the same time.
     _lock: Option<Flock<File>>,
 }
@@ -73,6 +74,7 @@ impl Workplace {
             trust: trust_store(trust)?,
             running: None,
             failures: Vec::new(),
+            baseline: Vec::new(),
             _lock: None,
         })
     }
@@ -85,6 +87,7 @@ impl Workplace {
             trust: trust_store(trust.unwrap_or(Path::new(TRUST_PATH)))?,
             running: Some(running(report)),
             failures: failures(),
+            baseline: Vec::new(),
             _lock: lock(access)?,
         })
     }
@@ -97,8 +100,14 @@ impl Workplace {
             trust: &self.trust,
             running: self.running,
             failures: self.failures.clone(),
+            baseline: self.baseline.clone(),
             progress,
         }
+    }
+
+    /// Lets what is begun here remember that these health checks failed before it.
+    pub fn set_baseline(&mut self, failing: Vec<String>) {
+        self.baseline = failing;
     }
 
     /// Whom to believe.

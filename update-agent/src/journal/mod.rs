@@ -138,6 +138,18 @@ impl History {
         floors
     }
 
+    /// Names of the health checks that failed before this build was last installed or gone back to.
+    pub fn baseline(&self, build: Digest) -> Vec<String> {
+        let asks = |verb| matches!(verb, Verb::Install | Verb::Rollback);
+        let newest = self.0.iter().rev().find_map(|record| match &record.entry {
+            Entry::Begin { action } | Entry::End { action, .. } => {
+                (action.release.build_id == build && asks(action.verb)).then_some(action)
+            }
+            Entry::Note { .. } | Entry::Floors { .. } => None,
+        });
+        newest.map(|action| action.baseline.clone()).unwrap_or_default()
+    }
+
     /// True when this build was committed once.
     pub fn committed(&self, build: Digest) -> bool {
         self.0

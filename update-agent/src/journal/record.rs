@@ -76,6 +76,9 @@ pub struct Action {
     /// Why, when there is more to say than that someone asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Names of the health checks that failed before it was begun: they do not count against the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<String>,
 }
 
 /// The kinds of actions.

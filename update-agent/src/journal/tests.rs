@@ -9,7 +9,7 @@ fn release(sequence: u64) -> Release {
 }
 
 fn action(verb: Verb, sequence: u64) -> Action {
-    Action { verb, release: release(sequence), slot: SlotId::B, reason: None }
+    Action { verb, release: release(sequence), slot: SlotId::B, reason: None, baseline: Vec::new() }
 }
 
 fn journal(store: &dyn Store) -> Journal<'_> {
@@ -88,6 +88,23 @@ fn what_a_newer_version_wrote_is_read_as_far_as_it_is_known() {
     let history = journal(&store).history();
     assert_eq!(history.0.len(), 1);
     assert_eq!(history.floors()[0].sequence, 4);
+}
+
+#[test]
+fn the_checks_that_failed_before_an_installation_are_remembered_with_its_build() {
+    let store = Memory::default();
+    let journal = journal(&store);
+    let before = Action { baseline: vec!["operator/mail".into()], ..action(Verb::Install, 2) };
+    let open = journal.begin(before).unwrap();
+    assert_eq!(journal.history().baseline(release(2).build_id), ["operator/mail"], "while it is open");
+    journal.end(open, Outcome::Armed).unwrap();
+    let commit = journal.begin(action(Verb::Commit, 2)).unwrap();
+    journal.end(commit, Outcome::Committed).unwrap();
+    assert_eq!(journal.history().baseline(release(2).build_id), ["operator/mail"], "a commit asks nothing");
+    assert_eq!(journal.history().baseline(release(1).build_id), [""; 0]);
+    let again = journal.begin(action(Verb::Install, 2)).unwrap();
+    journal.end(again, Outcome::Armed).unwrap();
+    assert_eq!(journal.history().baseline(release(2).build_id), [""; 0], "the newest installation counts");
 }
 
 #[test]

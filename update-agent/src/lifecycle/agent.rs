@@ -31,6 +31,8 @@ pub struct Agent<'a> {
     pub running: Option<Running>,
     /// Failed starts, oldest first.
     pub failures: Vec<BootFailure>,
+    /// Names of the health checks that fail now; an installation or a way back remembers them.
+    pub baseline: Vec<String>,
     /// Told about long steps.
     pub progress: Progress<'a>,
 }
@@ -191,8 +193,14 @@ impl Agent<'_> {
     fn perform_one(&self, job: &mut Job<'_>, effect: &Effect) -> Result<()> {
         match effect {
             Effect::Begin(verb, slot, reason) => {
-                let action =
-                    Action { verb: *verb, release: self.release(job, *slot)?, slot: *slot, reason: reason.clone() };
+                let judged = matches!(verb, Verb::Install | Verb::Rollback);
+                let action = Action {
+                    verb: *verb,
+                    release: self.release(job, *slot)?,
+                    slot: *slot,
+                    reason: reason.clone(),
+                    baseline: if judged { self.baseline.clone() } else { Vec::new() },
+                };
                 match self.journal.begin(action) {
                     Ok(open) => job.open = Some(open),
                     // Keeping or leaving a slot on trial is what brings the machine to rest. A full or broken data partition must not

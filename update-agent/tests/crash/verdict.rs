@@ -42,6 +42,7 @@ pub fn with_agent<T>(disk: &Disk, trust: &TrustStore, started: &Started, work: i
         trust,
         running: Some(started.running),
         failures: started.failures.clone(),
+        baseline: Vec::new(),
         progress: &update_agent::lifecycle::silent,
     };
     work(&agent)
