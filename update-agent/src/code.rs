@@ -113,6 +113,8 @@ codes! {
     BootStateRefuses = "boot-state-refuses", 5;
     /// Another agent is at work.
     Busy = "busy", 5;
+    /// Health checks fail.
+    Unhealthy = "unhealthy", 5;
 
     /// Something does not exist.
     NotFound = "not-found", 6;

@@ -53,6 +53,14 @@ pub enum Error {
     /// Another update-agent is changing the same disk.
     #[error("another update-agent is at work on {0}; try again when it is done")]
     Busy(String),
+    /// Health checks fail.
+    #[error("{failing} of {of} health checks fail; each says above what it saw")]
+    Unhealthy {
+        /// How many.
+        failing: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// The command line contradicts itself.
     #[error("{0}")]
     Usage(String),
@@ -89,6 +97,7 @@ impl Error {
             Self::Source(_) => Code::PackageChanged,
             Self::Reader(_) => Code::ReaderFailed,
             Self::Busy(_) => Code::Busy,
+            Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
             Self::Bug(_) => Code::Bug,
         }

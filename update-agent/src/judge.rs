@@ -4,6 +4,8 @@ use formats::SlotId;
 use formats::boot_report::BootReport;
 use formats::boot_state::{BootState, Event, GOOD_TRIES, SlotState};
 
+use crate::health::Finding;
+
 /// Why the machine is not healthy yet; nothing when it is.
 ///
 /// A data partition that cannot be mounted is a known, reported fault: another slot would not mount it either, so it is no reason to
@@ -16,6 +18,12 @@ pub fn complaint(report: &BootReport, data_mounted: bool) -> Option<String> {
         return Some("\"/data\" is not mounted".into());
     }
     None
+}
+
+/// The same as a finding among others.
+pub fn finding(report: &BootReport, data_mounted: bool) -> Finding {
+    let wanted = "the base is verified and \"/data\" is mounted";
+    Finding { problem: complaint(report, data_mounted), ..Finding::failed("agent/start", wanted, "") }
 }
 
 /// The change the boot state needs now that `running` has proved healthy, if any. `whole` tells whether both blocks are whole: a

@@ -14,6 +14,7 @@ pub mod code;
 pub mod command;
 pub mod disk;
 pub mod error;
+pub mod health;
 pub mod journal;
 pub mod judge;
 pub mod lifecycle;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use formats::boot_report::{BootFailure, BootReport, FAILURES_LIMIT, FAILURES_PATH, REPORT_PATH, SiteReport};
@@ -12,6 +13,7 @@ use crate::disk::Disk;
 use crate::disk::appliance::Appliance;
 use crate::disk::image::Image;
 use crate::error::{At, Doing, Error, Result};
+use crate::health::{self, Examiner, Nothing, Rounds};
 use crate::journal::{Directory, Journal, Memory, Store};
 use crate::lifecycle::{Agent, Running};
 use crate::plain_file;
@@ -44,7 +46,7 @@ pub struct Workplace {
     trust: TrustStore,
     running: Option<Running>,
     failures: Vec<BootFailure>,
-    baseline: Vec<String>,
+    health: Box<dyn Examiner>,
     /// Held while this value lives: two agents never change one disk at the same time.
     _lock: Option<Flock<File>>,
 }
@@ -74,7 +76,7 @@ impl Workplace {
             trust: trust_store(trust)?,
             running: None,
             failures: Vec::new(),
-            baseline: Vec::new(),
+            health: Box::new(Nothing),
             _lock: None,
         })
     }
@@ -87,7 +89,7 @@ impl Workplace {
             trust: trust_store(trust.unwrap_or(Path::new(TRUST_PATH)))?,
             running: Some(running(report)),
             failures: failures(),
-            baseline: Vec::new(),
+            health: Box::new(Rounds::new(Arc::new(health::Appliance::default()))),
             _lock: lock(access)?,
         })
     }
@@ -100,14 +102,9 @@ impl Workplace {
             trust: &self.trust,
             running: self.running,
             failures: self.failures.clone(),
-            baseline: self.baseline.clone(),
+            health: self.health.as_ref(),
             progress,
         }
-    }
-
-    /// Lets what is begun here remember that these health checks failed before it.
-    pub fn set_baseline(&mut self, failing: Vec<String>) {
-        self.baseline = failing;
     }
 
     /// Whom to believe.

@@ -458,6 +458,7 @@ fn a_reader_that_fails_in_the_middle_leaves_the_slot_empty() {
             trust: &trust,
             running: Some(running(A, None)),
             failures: Vec::new(),
+            health: &update_agent::health::Nothing,
             progress: &silent,
         };
         let mut package = PackageFile::open(&path, &trust, &program).unwrap();

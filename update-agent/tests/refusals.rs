@@ -32,7 +32,7 @@ fn with_agent<T>(disk: &Disk, running: Option<Running>, work: impl FnOnce(&Agent
         trust: &trust,
         running,
         failures: Vec::new(),
-        baseline: Vec::new(),
+        health: &update_agent::health::Nothing,
         progress: &silent,
     };
     work(&agent)

@@ -145,7 +145,7 @@ impl History {
             Entry::Begin { action } | Entry::End { action, .. } => {
                 (action.release.build_id == build && asks(action.verb)).then_some(action)
             }
-            Entry::Note { .. } | Entry::Floors { .. } => None,
+            Entry::Note { .. } | Entry::Floors { .. } | Entry::Reset { .. } => None,
         });
         newest.map(|action| action.baseline.clone()).unwrap_or_default()
     }

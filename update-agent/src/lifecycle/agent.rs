@@ -14,6 +14,7 @@ use super::state::{State, derive};
 use super::transition::{Effect, Event, Refusal, transition};
 use crate::disk::{Disk, Part, StatePartition};
 use crate::error::{Doing, Error, Result};
+use crate::health::Examiner;
 use crate::journal::{Action, Journal, Open, Outcome, Release, Verb};
 use crate::slot::{self, Content, Phase, Progress};
 use crate::source::Source;
@@ -31,8 +32,8 @@ pub struct Agent<'a> {
     pub running: Option<Running>,
     /// Failed starts, oldest first.
     pub failures: Vec<BootFailure>,
-    /// Names of the health checks that fail now; an installation or a way back remembers them.
-    pub baseline: Vec<String>,
+    /// Tells which health checks fail before an installation or a way back begins.
+    pub health: &'a dyn Examiner,
     /// Told about long steps.
     pub progress: Progress<'a>,
 }
@@ -199,7 +200,7 @@ impl Agent<'_> {
                     release: self.release(job, *slot)?,
                     slot: *slot,
                     reason: reason.clone(),
-                    baseline: if judged { self.baseline.clone() } else { Vec::new() },
+                    baseline: if judged { self.health.failing(&self.facts()) } else { Vec::new() },
                 };
                 match self.journal.begin(action) {
                     Ok(open) => job.open = Some(open),

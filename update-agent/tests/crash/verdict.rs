@@ -42,7 +42,7 @@ pub fn with_agent<T>(disk: &Disk, trust: &TrustStore, started: &Started, work: i
         trust,
         running: Some(started.running),
         failures: started.failures.clone(),
-        baseline: Vec::new(),
+        health: &update_agent::health::Nothing,
         progress: &update_agent::lifecycle::silent,
     };
     work(&agent)

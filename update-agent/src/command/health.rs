@@ -1,0 +1,54 @@
+//! `health`: every check once, now.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use formats::boot_report::REPORT_PATH;
+
+use crate::error::{Doing, Error, Result};
+use crate::health::{Appliance, Checklist, Finding, Rounds, operators_file};
+use crate::judge;
+use crate::lifecycle::silent;
+use crate::serve::mounted;
+use crate::status;
+use crate::workplace::{Access, DATA, Workplace};
+
+/// Options of `health`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+    /// Trust store; by default the one this appliance was started with
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Boot report of the initramfs program
+    #[arg(long, value_name = "FILE", default_value = REPORT_PATH)]
+    report: PathBuf,
+}
+
+/// Runs the checks of base, site and operator and prints each finding; an error when one of them fails.
+pub fn run(options: &Options) -> Result<()> {
+    let report = status::report(&options.report)?;
+    let workplace = Workplace::appliance(&report, options.trust.as_deref(), Access::Look)?;
+    let list = Checklist::new(&workplace.agent(&silent).facts(), operators_file(Path::new(DATA)));
+    let mut findings = vec![judge::finding(&report, mounted(DATA))];
+    findings.extend(Rounds::new(Arc::new(Appliance::default())).run(&list));
+    if options.json {
+        let json = serde_json::to_string_pretty(&findings).map_err(std::io::Error::from);
+        println!("{}", json.doing(|| "write JSON".into())?);
+    } else {
+        findings.iter().for_each(print);
+    }
+    match findings.iter().filter(|finding| !finding.holds()).count() {
+        0 => Ok(()),
+        failing => Err(Error::Unhealthy { failing, of: findings.len() }),
+    }
+}
+
+fn print(finding: &Finding) {
+    println!("{finding}");
+    for line in finding.output.lines() {
+        println!("        | {line}");
+    }
+}
