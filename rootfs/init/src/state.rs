@@ -77,8 +77,9 @@ pub fn restore(disk: &Disk, state: &BootState) -> Result<()> {
     let partition = disk.partition("state")?;
     let place = || format!("write the boot state to {:?}", partition.node);
     // A reset somebody asked for is none of what was lost. One that cannot be read is no order.
-    let sector = direct::read(&partition.node, RESET_OFFSET, reset_record::SIZE).unwrap_or_default();
-    let volume = state_volume::mended(state, &sector).at(place)?;
+    let mut sector = [0; reset_record::SIZE];
+    let answer = Direct::open(&partition.node, Access::Read).and_then(|node| node.read(RESET_OFFSET, &mut sector));
+    let volume = state_volume::mended(state, if answer.is_ok() { &sector } else { &[] }).at(place)?;
     if partition.bytes < u64::try_from(volume.len()).unwrap_or(u64::MAX) {
         return Err(Error::Refused(format!("the state partition has {} bytes only", partition.bytes)));
     }
