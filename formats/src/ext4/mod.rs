@@ -95,6 +95,19 @@ pub fn growable(size: Bytes, uuid: Guid, label: &str, timestamp: i64) -> Options
     }
 }
 
+/// The largest size up to `size` a [`growable`] file system can have. Less when the last block group would be too short for what must
+/// be in it; the kernel leaves such a rest out too when it grows a file system.
+pub fn growable_within(size: Bytes) -> Bytes {
+    let blocks = geometry::blocks(Bytes(size.0.min(MAX_SIZE.0)));
+    let of = |blocks: u64| Bytes(blocks.saturating_mul(u64::try_from(BLOCK_SIZE).unwrap_or(u64::MAX)));
+    let whole = of(blocks);
+    if geometry::check(&growable(whole, Guid::ZERO, "", 0)).is_ok() {
+        return whole;
+    }
+    let full = of(geometry::full_blocks(geometry::groups(blocks).saturating_sub(1)));
+    if full.0 == 0 { whole } else { full }
+}
+
 /// An empty file system with [`growable`] options: the data partition, in the image and after a factory reset. Root belongs to
 /// 0:0 with mode 0755. Write it with `.write(sink)?.finish()?`.
 pub fn empty(size: Bytes, uuid: Guid, label: &str, timestamp: i64) -> Result<Sealed> {

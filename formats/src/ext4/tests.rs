@@ -221,3 +221,17 @@ fn the_same_declaration_gives_the_same_bytes_and_a_changed_one_others() {
     assert!(write("one") == write("one"));
     assert!(write("one") != write("two"), "the hash seed orders large directories");
 }
+
+#[test]
+fn every_partition_has_a_largest_file_system_that_fits_it() {
+    let group = 32_768 * 4096;
+    let sizes =
+        [Bytes::mib(16), Bytes(group + 4096), Bytes(group + 8192), Bytes(17 * group + 5), Bytes(700 * group + 9)];
+    for size in sizes {
+        let within = growable_within(size);
+        assert!(within <= size && size.0 - within.0 <= group, "{size}: {within}");
+        assert!(empty(within, Guid::new(1), "data", 0).is_ok(), "{size}");
+    }
+    assert_eq!(growable_within(Bytes(group + 4096)), Bytes(group));
+    assert_eq!(growable_within(Bytes(u64::MAX)), MAX_SIZE);
+}
