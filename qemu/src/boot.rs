@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use formats::Bytes;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use qemu::junit::{Outcome, Report};
-use qemu::{Disk, Error, Firmware, Forward, Guest, Line, Machine, Pattern, Result, Tap, Verdict};
+use qemu::{Disk, Error, Firmware, FirmwareName, Forward, Guest, Line, Machine, Pattern, Result, Tap, Verdict};
 use serde_json::json;
 
 /// Options of `boot`.
@@ -61,13 +61,6 @@ pub struct Boot {
     interactive: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FirmwareName {
-    Bios,
-    Uefi,
-    SecureBoot,
-}
-
 /// How the run ended well.
 enum End {
     Seen(Line),
@@ -81,7 +74,7 @@ impl Boot {
         // Before any thread starts, so that none of them takes the signal.
         let stop = stop_on_signals();
         let disk = if self.persist { Disk::persistent(&self.image) } else { Disk::overlay(&self.image) }?;
-        let mut machine = Machine::new(&disk).firmware(self.firmware()).memory(self.memory).tap(self.tap());
+        let mut machine = Machine::new(&disk).firmware(self.firmware()?).memory(self.memory).tap(self.tap());
         for forward in &self.forward {
             machine = machine.forward_from(*forward);
         }
@@ -106,13 +99,8 @@ impl Boot {
         }
     }
 
-    fn firmware(&self) -> Firmware {
-        match (self.firmware, &self.keys) {
-            (FirmwareName::Bios, _) => Firmware::Bios,
-            (FirmwareName::SecureBoot, Some(keys)) => Firmware::SecureBoot { keys: keys.clone() },
-            // secure-boot without keys is refused by the option parser
-            (FirmwareName::Uefi | FirmwareName::SecureBoot, _) => Firmware::Uefi,
-        }
+    fn firmware(&self) -> Result<Firmware> {
+        self.firmware.firmware(self.keys.as_deref())
     }
 
     fn tap(&self) -> Tap {
@@ -130,7 +118,7 @@ impl Boot {
     }
 
     fn announce(&self, guest: &Guest) {
-        eprintln!("bulkhead-vm: {} firmware, {}", self.firmware(), guest.accelerator());
+        eprintln!("bulkhead-vm: {} firmware, {}", self.firmware, guest.accelerator());
         for forward in guest.forwards() {
             eprintln!("bulkhead-vm: 127.0.0.1:{} leads to port {} of the guest", forward.host, forward.guest);
         }
@@ -181,7 +169,7 @@ impl Boot {
                 Ok(_) => Outcome::Passed,
                 Err(error) => Outcome::Failed(error.chain()),
             };
-            report.add(format!("{} on {}", self.image.display(), self.firmware()), time, outcome, console);
+            report.add(format!("{} on {}", self.image.display(), self.firmware), time, outcome, console);
             report.write(path)?;
         }
         if self.json {
@@ -194,7 +182,7 @@ impl Boot {
             println!(
                 "{}",
                 json!({
-                    "result": kind, "detail": detail, "seconds": time.as_secs_f64(), "firmware": self.firmware().to_string(),
+                    "result": kind, "detail": detail, "seconds": time.as_secs_f64(), "firmware": self.firmware.to_string(),
                     "accelerator": guest.map(|guest| guest.accelerator().to_string()),
                     "resets": guest.map_or(0, Guest::resets),
                 })
@@ -246,7 +234,7 @@ fn connect_terminal(guest: &mut Guest, stop: &Arc<AtomicBool>) -> Result<Option<
 }
 
 /// A flag that interrupt, termination and hang-up set, so that the guest is ended in order and never left behind.
-fn stop_on_signals() -> Arc<AtomicBool> {
+pub fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {

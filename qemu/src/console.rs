@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::pattern::Pattern;
 use crate::{Error, Result};
 
 /// One line the guest printed.
@@ -22,10 +23,6 @@ pub struct Line {
     /// The text without terminal escapes and line end.
     pub text: String,
 }
-
-/// Words that must all be in one line, in any order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Vec<String>);
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +155,18 @@ impl Console {
         lines
     }
 
+    /// How many lines are complete: what is printed from now on is [`Self::lines_from`] this number.
+    pub fn position(&self) -> usize {
+        let state = self.lock();
+        state.first + state.lines.len()
+    }
+
+    /// The lines from a [`Self::position`] on, as far as they are still held.
+    pub fn lines_from(&self, position: usize) -> Vec<Line> {
+        let skipped = position.saturating_sub(self.lock().first);
+        self.lines().into_iter().skip(skipped).collect()
+    }
+
     /// The last `count` lines, printed.
     pub fn tail(&self, count: usize) -> Vec<String> {
         let lines = self.lines();
@@ -224,46 +233,6 @@ impl State {
             }
         }
         None
-    }
-}
-
-impl Pattern {
-    /// True when every word is in `line`.
-    pub fn matches(&self, line: &str) -> bool {
-        !line.is_empty() && self.0.iter().all(|word| line.contains(word.as_str()))
-    }
-}
-
-impl From<&str> for Pattern {
-    fn from(word: &str) -> Self {
-        Self(vec![word.to_owned()])
-    }
-}
-
-impl From<&String> for Pattern {
-    fn from(word: &String) -> Self {
-        Self(vec![word.clone()])
-    }
-}
-
-impl From<&[&str]> for Pattern {
-    fn from(words: &[&str]) -> Self {
-        Self(words.iter().map(|word| (*word).to_owned()).collect())
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for Pattern {
-    fn from(words: [&str; N]) -> Self {
-        Self::from(words.as_slice())
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, word) in self.0.iter().enumerate() {
-            write!(f, "{}\"{word}\"", if index == 0 { "" } else { " and " })?;
-        }
-        Ok(())
     }
 }
 

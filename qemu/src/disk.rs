@@ -127,19 +127,19 @@ impl Disk {
         self.lock().file.clone()
     }
 
-    /// Takes the disk for a guest, and says how QEMU opens it (`-blockdev` arguments with the node name `disk0`).
-    pub(crate) fn lease(&self) -> Result<(Lease, Vec<Value>)> {
+    /// Takes the disk for a guest, and says how QEMU opens it (`-blockdev` arguments, the last one with the node name `node`).
+    pub(crate) fn lease(&self, node: &str) -> Result<(Lease, Vec<Value>)> {
         let mut inner = self.idle("boot from")?;
         inner.in_use = true;
         // Guest flushes reach the file (so a killed emulator loses only what the guest had not flushed) but do not wait for
         // the host's disk: the host does not lose power in these tests.
         let file = json!({
-            "driver": "file", "node-name": "disk0-file", "filename": inner.file, "discard": "unmap",
+            "driver": "file", "node-name": format!("{node}-file"), "filename": inner.file, "discard": "unmap",
             "cache": { "no-flush": true },
         });
         let format = json!({
             "driver": match inner.format { Format::Raw => "raw", Format::Qcow2 => "qcow2" },
-            "node-name": "disk0", "file": "disk0-file", "discard": "unmap",
+            "node-name": node, "file": format!("{node}-file"), "discard": "unmap",
         });
         Ok((Lease(self.clone()), vec![file, format]))
     }
@@ -268,11 +268,11 @@ mod tests {
     #[test]
     fn refuses_to_edit_grow_or_boot_a_disk_in_use() {
         let disk = Disk::empty(Bytes::MIB).unwrap();
-        let lease = disk.lease().unwrap();
+        let lease = disk.lease("disk0").unwrap();
         for text in [
             disk.edit(|_| Ok(())).unwrap_err().to_string(),
             disk.grow(Bytes::GIB).unwrap_err().to_string(),
-            disk.lease().unwrap_err().to_string(),
+            disk.lease("disk0").unwrap_err().to_string(),
         ] {
             assert!(text.contains("while a guest runs on it"), "{text}");
         }

@@ -31,6 +31,9 @@ pub enum Error {
         /// Where the whole serial log is kept.
         log: PathBuf,
     },
+    /// Something is not as expected, and no guest is there to show for it: exit code 4.
+    #[error("{0}")]
+    Unexpected(String),
     /// Reading or writing failed: exit code 6.
     #[error("cannot {action} \"{}\"", path.display())]
     Io {
@@ -64,7 +67,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input(_) | Self::Format { .. } => 3,
-            Self::Guest { .. } => 4,
+            Self::Guest { .. } | Self::Unexpected(_) => 4,
             Self::Io { .. } | Self::Environment(_) => 6,
         }
     }

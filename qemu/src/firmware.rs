@@ -22,6 +22,48 @@ pub enum Firmware {
     },
 }
 
+/// A kind of firmware, without what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirmwareName {
+    /// [`Firmware::Bios`].
+    Bios,
+    /// [`Firmware::Uefi`].
+    Uefi,
+    /// [`Firmware::SecureBoot`].
+    SecureBoot,
+}
+
+impl FirmwareName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bios, Self::Uefi, Self::SecureBoot];
+
+    /// The firmware itself, with this keys directory.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for Secure Boot without keys.
+    pub fn firmware(self, keys: Option<&Path>) -> Result<Firmware> {
+        match (self, keys) {
+            (Self::Bios, _) => Ok(Firmware::Bios),
+            (Self::Uefi, _) => Ok(Firmware::Uefi),
+            (Self::SecureBoot, Some(keys)) => Ok(Firmware::SecureBoot { keys: keys.to_owned() }),
+            (Self::SecureBoot, None) => Err(Error::Input(
+                "firmware \"secure-boot\" needs the keys directory of the image; give it with --keys DIR".to_owned(),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for FirmwareName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bios => "bios",
+            Self::Uefi => "uefi",
+            Self::SecureBoot => "secure-boot",
+        })
+    }
+}
+
 impl Firmware {
     /// Time from start to a small userland on a quiet machine under translation, with room for a real one.
     pub const fn quiet_boot(&self) -> Duration {
@@ -82,11 +124,12 @@ impl Firmware {
 
 impl fmt::Display for Firmware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bios => "bios",
-            Self::Uefi => "uefi",
-            Self::SecureBoot { .. } => "secure-boot",
-        })
+        let name = match self {
+            Self::Bios => FirmwareName::Bios,
+            Self::Uefi => FirmwareName::Uefi,
+            Self::SecureBoot { .. } => FirmwareName::SecureBoot,
+        };
+        name.fmt(f)
     }
 }
 

@@ -6,13 +6,16 @@ use std::io::Write;
 use std::process::{Child, ChildStdin, ExitStatus};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::console::{Console, Found, Line, Pattern};
+use crate::console::{Console, Found, Line};
 use crate::disk::Lease;
 use crate::log::SerialLog;
+use crate::machine::device_id;
 use crate::monitor::Monitor;
 use crate::network::{Forward, Response, http_get};
+use crate::pattern::Pattern;
 use crate::{Accelerator, Error, Firmware, Result};
 
 /// A started machine. Dropping it cuts the power.
@@ -48,7 +51,7 @@ pub(crate) struct Parts {
     pub accelerator: Accelerator,
     /// Given back after the emulator's end: fields are dropped in order.
     #[expect(dead_code, reason = "held for its drop")]
-    pub lease: Option<Lease>,
+    pub leases: Vec<Lease>,
     #[expect(dead_code, reason = "held for its drop")]
     pub directory: TempDir,
 }
@@ -186,6 +189,26 @@ impl Guest {
         self.command("system_reset")
     }
 
+    /// Stops answering the guest's requests to a drive (0 is the disk, then the drives in the order they were added): they wait, as
+    /// with a controller that hangs. A reset of the machine lets those that wait through; [`Self::thaw`] the later ones too.
+    pub fn freeze(&mut self, drive: usize) -> Result<()> {
+        self.throttle(drive, 1)
+    }
+
+    /// Lets a drive answer again.
+    pub fn thaw(&mut self, drive: usize) -> Result<()> {
+        self.throttle(drive, 0)
+    }
+
+    /// One byte per second is as good as none; zero means no limit (QMP `block_set_io_throttle`).
+    fn throttle(&mut self, drive: usize, bytes_per_second: u64) -> Result<()> {
+        let limits = json!({
+            "id": device_id(drive), "bps": bytes_per_second, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        });
+        let answer = self.parts.monitor.execute_with("block_set_io_throttle", &limits, MONITOR_PATIENCE);
+        answer.map(drop).map_err(|problem| self.failure(problem))
+    }
+
     /// Ends the emulator in order: everything written is kept, the guest is not asked.
     pub fn quit(mut self) -> Result<()> {
         let asked = self.command("quit");
@@ -235,7 +258,7 @@ impl Guest {
     }
 
     fn command(&mut self, command: &str) -> Result<()> {
-        let answer = self.parts.monitor.execute(command, Duration::from_secs(30));
+        let answer = self.parts.monitor.execute(command, MONITOR_PATIENCE);
         answer.map(drop).map_err(|problem| self.failure(problem))
     }
 
@@ -264,5 +287,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// How long the emulator may take to answer.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(30);
 /// Serial lines shown with a failure.
 pub(crate) const TAIL: usize = 40;

@@ -25,7 +25,8 @@ use crate::tool::Tool;
 use crate::{Accelerator, Error, Firmware, Result};
 
 /// How the disk is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Bus {
     /// virtio-blk: `/dev/vda`.
     #[default]
@@ -42,6 +43,8 @@ pub enum Bus {
 #[derive(Debug, Clone)]
 pub struct Machine {
     disk: Option<Disk>,
+    /// Further disks, in the order they are attached.
+    drives: Vec<(Disk, Bus)>,
     firmware: Firmware,
     memory: Bytes,
     bus: Bus,
@@ -66,6 +69,7 @@ impl Machine {
     pub fn diskless() -> Self {
         Self {
             disk: None,
+            drives: Vec::new(),
             firmware: Firmware::Bios,
             memory: Bytes::mib(512),
             bus: Bus::default(),
@@ -99,6 +103,19 @@ impl Machine {
     #[must_use]
     pub fn bus(mut self, bus: Bus) -> Self {
         self.bus = bus;
+        self
+    }
+
+    /// Attaches a further disk, such as a stick. Nothing starts from it. [`Bus::Usb`] needs a guest with USB drivers.
+    #[must_use]
+    pub fn drive(mut self, disk: &Disk, bus: Bus) -> Self {
+        self.drives.push((disk.clone(), bus));
+        self
+    }
+
+    /// The same machine, firmware variables included, with the disks of another one.
+    pub(crate) fn disks_of(mut self, other: &Self) -> Self {
+        (self.disk, self.bus, self.drives) = (other.disk.clone(), other.bus, other.drives.clone());
         self
     }
 
@@ -179,13 +196,13 @@ impl Machine {
     fn start(&self) -> Result<Guest> {
         let accelerator = self.accelerator.map_or_else(Accelerator::choose, Ok)?;
         let forwards = self.forwards.iter().map(|forward| forward.resolve()).collect::<Result<Vec<_>>>()?;
-        let (lease, nodes) = match &self.disk {
-            Some(disk) => {
-                let (lease, nodes) = disk.lease()?;
-                (Some(lease), nodes)
-            }
-            None => (None, Vec::new()),
-        };
+        let mut leases = Vec::new();
+        let mut nodes = Vec::new();
+        for (number, (disk, _)) in self.disks() {
+            let (lease, described) = disk.lease(&node_name(number))?;
+            leases.push(lease);
+            nodes.extend(described);
+        }
         let directory = scratch()?;
         let socket = directory.path().join("qmp");
         let listener = UnixListener::bind(&socket).map_err(Error::io("listen on", &socket))?;
@@ -210,7 +227,13 @@ impl Machine {
             Ok(monitor) => monitor,
             Err(problem) => return Err(not_started(&mut child, &console, log, &problem)),
         };
-        Ok(Guest::new(Parts { child, monitor, console, log, forwards, firmware, accelerator, lease, directory }))
+        Ok(Guest::new(Parts { child, monitor, console, log, forwards, firmware, accelerator, leases, directory }))
+    }
+
+    /// Every disk with its number and bus: 0 is the one the machine starts from.
+    fn disks(&self) -> impl Iterator<Item = (usize, (&Disk, Bus))> {
+        let first = self.disk.iter().map(|disk| (0, (disk, self.bus)));
+        first.chain(self.drives.iter().enumerate().map(|(index, (disk, bus))| (index + 1, (disk, *bus))))
     }
 
     /// The emulator's arguments.
@@ -241,8 +264,12 @@ impl Machine {
         for node in nodes {
             add(&["-blockdev", &node.to_string()]);
         }
-        if !nodes.is_empty() {
-            add(self.bus.arguments());
+        let disks: Vec<(usize, Bus)> = self.disks().map(|(number, (_, bus))| (number, bus)).collect();
+        if disks.iter().any(|(_, bus)| *bus == Bus::Usb) {
+            add(&["-device", "qemu-xhci,id=xhci"]);
+        }
+        for (number, bus) in disks {
+            add(&["-device", &bus.device(number)]);
         }
         arguments.extend(self.firmware.arguments(self.nvram.as_ref().map(|(_, path)| path.as_path()))?);
         arguments.extend(self.extra.iter().cloned());
@@ -251,14 +278,27 @@ impl Machine {
 }
 
 impl Bus {
-    const fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Virtio => &["-device", "virtio-blk-pci,drive=disk0,bootindex=1"],
-            Self::Nvme => &["-device", "nvme,serial=bulkhead,drive=disk0,bootindex=1"],
-            Self::Sata => &["-device", "ide-hd,drive=disk0,bootindex=1"],
-            Self::Usb => &["-device", "qemu-xhci,id=xhci", "-device", "usb-storage,bus=xhci.0,drive=disk0,bootindex=1"],
-        }
+    /// The `-device` value for the disk of this number. The machine starts from disk 0.
+    fn device(self, number: usize) -> String {
+        let driver = match self {
+            Self::Virtio => "virtio-blk-pci",
+            Self::Nvme => "nvme",
+            Self::Sata => "ide-hd",
+            Self::Usb => "usb-storage,bus=xhci.0",
+        };
+        let serial = if self == Self::Nvme { format!(",serial=bulkhead{number}") } else { String::new() };
+        let boot = if number == 0 { ",bootindex=1" } else { "" };
+        format!("{driver},id={},drive={}{serial}{boot}", device_id(number), node_name(number))
     }
+}
+
+/// The emulator's name for the device of this disk.
+pub(crate) fn device_id(number: usize) -> String {
+    format!("{}-device", node_name(number))
+}
+
+fn node_name(number: usize) -> String {
+    format!("disk{number}")
 }
 
 /// Waits for the emulator to connect and to be ready: then its whole configuration was accepted.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod scenarios;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ struct Cli {
 enum Verb {
     /// Boot an image and show its serial console
     Boot(boot::Boot),
+    /// Play scenarios: what is done to an appliance, and what has to be seen
+    Scenario(scenarios::Scenarios),
     /// Say whether this machine can run guests under KVM, by running one
     Probe,
 }
@@ -29,6 +32,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Boot(boot) => boot.run(),
+        Verb::Scenario(scenarios) => scenarios.run(),
         Verb::Probe => {
             println!("kvm: {}", qemu::accelerator::probe(qemu::Accelerator::Kvm));
             println!("tcg: {}", qemu::accelerator::probe(qemu::Accelerator::Tcg));
@@ -55,7 +59,7 @@ mod tests {
         Cli::command().debug_assert();
         let mut command = Cli::command().term_width(80);
         command.build();
-        for verb in ["boot", "probe"] {
+        for verb in ["boot", "scenario", "probe"] {
             let help = command.find_subcommand_mut(verb).unwrap().render_long_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
         }
@@ -72,6 +76,10 @@ mod tests {
             "bulkhead-vm boot x.img --forward x",
             "bulkhead-vm boot x.img --memory 1MB",
             "bulkhead-vm boot",
+            "bulkhead-vm scenario",
+            "bulkhead-vm scenario x --set y",
+            "bulkhead-vm scenario x --firmware floppy",
+            "bulkhead-vm scenario x --jobs 0",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

@@ -49,7 +49,12 @@ impl Monitor {
 
     /// Runs a command without arguments and waits for its answer.
     pub fn execute(&mut self, command: &str, timeout: Duration) -> Result<Value, String> {
-        let mut line = json!({ "execute": command }).to_string();
+        self.execute_with(command, &json!({}), timeout)
+    }
+
+    /// Runs a command with arguments (an object) and waits for its answer.
+    pub fn execute_with(&mut self, command: &str, arguments: &Value, timeout: Duration) -> Result<Value, String> {
+        let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         self.writer.write_all(line.as_bytes()).map_err(|error| format!("monitor command \"{command}\": {error}"))?;
         let deadline = Instant::now() + timeout;

@@ -1,0 +1,359 @@
+//! Does what a scenario says, with a real guest, and tells each step as it is done.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::disks::Disks;
+use super::shell::Shell;
+use super::{Action, Fact, Files, Limit, Power, Run, Scenario, Step};
+use crate::console::Found;
+use crate::{Error, Firmware, Guest, Machine, Pattern, Result, Verdict};
+
+/// What a run needs besides the scenario.
+pub struct Setting<'a> {
+    /// Where images and packages are.
+    pub files: &'a Files,
+    /// Where the scenario's own paths start.
+    pub folder: &'a Path,
+    /// What the machine starts with.
+    pub firmware: Firmware,
+    /// Folder for the serial logs, one file for each time the machine is switched on. It must exist.
+    pub logs: &'a Path,
+    /// Set by somebody who wants it to end: no further step is begun.
+    pub stop: &'a AtomicBool,
+    /// Called when a step has ended well.
+    pub told: &'a dyn Fn(&StepResult<'_>),
+}
+
+/// A step that ended well.
+#[derive(Debug)]
+pub struct StepResult<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The step.
+    pub step: &'a Step,
+    /// How long it took.
+    pub time: Duration,
+    /// What it found worth telling.
+    pub remark: Option<String>,
+}
+
+/// Plays a scenario to its end.
+///
+/// # Errors
+/// What went wrong, and in which step; a guest that did something else comes with its last serial lines.
+pub fn play(scenario: &Scenario, setting: &Setting<'_>) -> Result<()> {
+    let disks = Disks::make(scenario, setting.files, setting.folder)?;
+    let mut bench = Bench::new(scenario, setting, disks);
+    for (index, step) in scenario.steps.iter().enumerate() {
+        if setting.stop.load(Ordering::Relaxed) {
+            return Err(Error::Environment("stopped by a signal".to_owned()));
+        }
+        let started = Instant::now();
+        let remark = bench.perform(&step.action).map_err(|error| error.within_step(index + 1, step))?;
+        (setting.told)(&StepResult { number: index + 1, step, time: started.elapsed(), remark });
+    }
+    // Left on, the machine is switched off: nothing more is asked of it.
+    Ok(())
+}
+
+impl Error {
+    fn within_step(self, number: usize, step: &Step) -> Self {
+        let place = format!("step {number} (line {}, {}): ", step.line, step.action);
+        match self {
+            Self::Guest { problem, tail, log } => Self::Guest { problem: place + &problem, tail, log },
+            Self::Input(text) => Self::Input(place + &text),
+            Self::Unexpected(text) => Self::Unexpected(place + &text),
+            other => other,
+        }
+    }
+}
+
+/// The machine on the bench, with whoever sits before it.
+struct Bench<'a> {
+    setting: &'a Setting<'a>,
+    name: String,
+    disks: Disks,
+    machine: Machine,
+    guest: Option<Guest>,
+    shell: Shell,
+    /// How often it was switched on.
+    starts: u32,
+}
+
+type Remark = Option<String>;
+
+impl<'a> Bench<'a> {
+    fn new(scenario: &Scenario, setting: &'a Setting<'a>, disks: Disks) -> Self {
+        let mut machine = disks.machine().firmware(setting.firmware.clone()).memory(scenario.memory);
+        for port in &scenario.ports {
+            machine = machine.forward(*port);
+        }
+        let name = format!("{}.{}", scenario.name, setting.firmware);
+        Self { setting, name, disks, machine, guest: None, shell: Shell::default(), starts: 0 }
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<Remark> {
+        match action {
+            Action::Power(power) => return self.power(power),
+            Action::Expect { wanted, not_before, within } => {
+                return expect(self.running()?, wanted, not_before, *within).map(Some);
+            }
+            Action::Run(run) => self.run(run)?,
+            Action::Until { command, within } => self.until(command, *within)?,
+            Action::Type(text) => self.running()?.send(&format!("{text}\n"))?,
+            Action::Status { facts, within } => self.status(facts, *within)?,
+            Action::Freeze { drive, when, within, reset_within } => {
+                let drive = self.disks.number(drive)?;
+                return freeze(self.running()?, drive, when.as_ref(), *within, *reset_within).map(Some);
+            }
+            Action::Http { port, path, status, prints, within } => {
+                let guest = self.running()?;
+                http(guest, *port, path, *status, prints, *within)?;
+            }
+            Action::Change { drive, change } => self.off()?.change(drive, change)?,
+            Action::Exchange(drive) => {
+                self.off()?.exchange(drive)?;
+                self.machine = self.machine.clone().disks_of(&self.disks.machine());
+            }
+            Action::Unchanged(drive) => {
+                if let Some(offset) = self.off()?.difference(drive)? {
+                    return Err(Error::Unexpected(format!("drive \"{drive}\" has changed, first at byte {offset}")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn running(&mut self) -> Result<&mut Guest> {
+        self.guest
+            .as_mut()
+            .ok_or_else(|| Error::Input("the machine is off; put { power = \"on\" } before this step".to_owned()))
+    }
+
+    fn off(&mut self) -> Result<&mut Disks> {
+        if self.guest.is_some() {
+            return Err(Error::Input("the machine is on; put { power = \"cut\" } before this step".to_owned()));
+        }
+        Ok(&mut self.disks)
+    }
+
+    fn power(&mut self, power: &Power) -> Result<Remark> {
+        match power {
+            Power::On => {
+                self.off()?;
+                self.starts += 1;
+                let log = self.log();
+                self.machine = self.machine.clone().log(log);
+                self.shell.restarted();
+                self.guest = Some(self.machine.boot()?);
+            }
+            Power::Reset => self.running()?.reset()?,
+            Power::Cut { when, after } => {
+                let guest = self.running()?;
+                let line = when.as_ref().map(|(when, limit)| guest.expect(when.clone(), limit.patience(guest)));
+                let line = line.transpose()?;
+                std::thread::sleep(*after);
+                self.guest.take().map_or(Ok(()), Guest::power_cut)?;
+                return Ok(line.map(|line| line.text));
+            }
+            Power::Button(limit) => {
+                let patience = limit.patience(self.running()?);
+                let verdict = self.guest.take().map_or(Ok(Verdict::PoweredOff), |guest| guest.shutdown(patience))?;
+                return Ok(Some(verdict.to_string()));
+            }
+            Power::Off(limit) => {
+                let guest = self.running()?;
+                let verdict = guest.wait(limit.patience(guest))?;
+                if verdict != Verdict::PoweredOff {
+                    return Err(guest.failure(format!("the guest did not switch itself off; it ended: {verdict}")));
+                }
+                self.guest = None;
+            }
+        }
+        Ok(None)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.setting.logs.join(format!("{}.{}.log", self.name, self.starts))
+    }
+
+    fn run(&mut self, run: &Run) -> Result<()> {
+        let patience = run.within.patience(self.running()?);
+        let outcome = self.command(&run.command, patience)?;
+        let said = || format!("it printed:\n  {}", outcome.lines.join("\n  "));
+        let has = |pattern: &Pattern| outcome.lines.iter().any(|line| pattern.matches(line));
+        let problem = if outcome.code == run.exit_code {
+            let missing =
+                run.prints.iter().find(|pattern| !has(pattern)).map(|p| format!("it printed no line with {p}"));
+            missing.or_else(|| run.prints_not.iter().find(|p| has(p)).map(|p| format!("it printed a line with {p}")))
+        } else {
+            Some(format!("exit code {} instead of {}", outcome.code, run.exit_code))
+        };
+        match problem {
+            Some(problem) => {
+                let text = format!("{problem}; {}", said());
+                Err(self.running()?.failure(text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn command(&mut self, command: &str, patience: Duration) -> Result<super::shell::Outcome> {
+        let guest = self.guest.as_mut();
+        let guest = guest.ok_or_else(|| Error::Input("the machine is off; put { power = \"on\" } first".to_owned()))?;
+        self.shell.run(guest, command, patience)
+    }
+
+    fn until(&mut self, command: &str, within: Limit) -> Result<()> {
+        let patience = within.patience(self.running()?);
+        let deadline = Instant::now() + patience;
+        loop {
+            let outcome = self.command(command, patience)?;
+            if outcome.code == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let text = format!(
+                    "still exit code {} after {} s; it printed:\n  {}",
+                    outcome.code,
+                    patience.as_secs(),
+                    outcome.lines.join("\n  ")
+                );
+                return Err(self.running()?.failure(text));
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn status(&mut self, facts: &std::collections::BTreeMap<String, Fact>, within: Option<Limit>) -> Result<()> {
+        let patience = within.unwrap_or(Limit::Boots(1)).patience(self.running()?);
+        let deadline = within.map(|_| Instant::now() + patience);
+        let mut unreadable = 0;
+        loop {
+            let outcome = self.command(STATUS, patience)?;
+            let problem = match serde_json::from_str::<Value>(&outcome.lines.join("\n")) {
+                Ok(status) => wrong_fact(&status, facts),
+                Err(error) => {
+                    unreadable += 1;
+                    let text = outcome.lines.join("\n  ");
+                    Some(format!("exit code {} and no JSON ({error}):\n  {text}", outcome.code))
+                }
+            };
+            let Some(problem) = problem else { return Ok(()) };
+            // Another program may have printed a line in the middle of it.
+            let again = problem.contains("and no JSON") && unreadable <= 3;
+            if !again && deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                return Err(self.running()?.failure(problem));
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+}
+
+/// The first fact that is something else.
+fn wrong_fact(status: &Value, facts: &std::collections::BTreeMap<String, Fact>) -> Option<String> {
+    facts.iter().find_map(|(pointer, fact)| {
+        let found = status.pointer(pointer).filter(|value| !value.is_null());
+        let holds = match (fact, found) {
+            (Fact::Is(wanted), Some(found)) => wanted == found,
+            (Fact::Contains(text), Some(Value::String(found))) => found.contains(text.as_str()),
+            (Fact::Absent, None) => true,
+            _ => false,
+        };
+        let shown = found.map_or_else(|| "absent".to_owned(), Value::to_string);
+        (!holds).then(|| format!("{pointer} {fact} does not hold: it is {shown}"))
+    })
+}
+
+fn expect(guest: &mut Guest, wanted: &Pattern, not_before: &[Pattern], within: Limit) -> Result<String> {
+    let patterns: Vec<Pattern> = std::iter::once(wanted).chain(not_before).cloned().collect();
+    match guest.expect_any(&patterns, within.patience(guest))? {
+        (0, line) => Ok(line.text),
+        (other, line) => {
+            let forbidden = &patterns[other];
+            Err(guest.failure(format!("a line with {forbidden} came before {wanted}: \"{}\"", line.text)))
+        }
+    }
+}
+
+fn freeze(
+    guest: &mut Guest,
+    drive: usize,
+    when: Option<&Pattern>,
+    within: Limit,
+    reset_within: Limit,
+) -> Result<String> {
+    if let Some(when) = when {
+        guest.expect(when.clone(), within.patience(guest))?;
+    }
+    let resets = guest.resets();
+    guest.freeze(drive)?;
+    let frozen = Instant::now();
+    let patience = reset_within.patience(guest);
+    while guest.resets() == resets {
+        if frozen.elapsed() >= patience {
+            let seconds = patience.as_secs();
+            return Err(guest.failure(format!("the machine did not restart within {seconds} s of the hang")));
+        }
+        // Lines are consumed by nobody meanwhile; only the end of the emulator matters.
+        if matches!(guest.console().search(&[], Duration::from_millis(20)), Found::Closed) {
+            return Err(guest.failure("the emulator ended while a drive was frozen".to_owned()));
+        }
+    }
+    guest.thaw(drive)?;
+    Ok(format!("restarted after {:.1} s", frozen.elapsed().as_secs_f64()))
+}
+
+fn http(guest: &mut Guest, port: u16, path: &str, status: u16, prints: &[Pattern], within: Limit) -> Result<()> {
+    let deadline = Instant::now() + within.patience(guest);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = guest.http_get(port, path, left)?;
+        let missing = prints.iter().find(|pattern| !answer.body.lines().any(|line| pattern.matches(line)));
+        if answer.status == status && missing.is_none() {
+            return Ok(());
+        }
+        if left.is_zero() {
+            let text = missing.map(|pattern| format!(" without a line with {pattern}")).unwrap_or_default();
+            return Err(guest.failure(format!("port {port} {path} answers {}{text}", answer.status)));
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+const STATUS: &str = "update-agent status --json 2>/dev/null";
+const AGAIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn facts_are_compared_and_the_first_wrong_one_is_told() {
+        let status = json!({"slot": "a", "tries": 3, "failed": [{"reason": "not healthy: web"}], "trial": null});
+        let facts = |list: &[(&str, Fact)]| list.iter().map(|(p, f)| ((*p).to_owned(), f.clone())).collect();
+        let right = facts(&[
+            ("/slot", Fact::Is(json!("a"))),
+            ("/tries", Fact::Is(json!(3))),
+            ("/failed/0/reason", Fact::Contains("web".into())),
+            ("/trial", Fact::Absent),
+            ("/nowhere", Fact::Absent),
+        ]);
+        assert_eq!(wrong_fact(&status, &right), None);
+        for (pointer, fact, found) in [
+            ("/slot", Fact::Is(json!("b")), "it is \"a\""),
+            ("/tries", Fact::Is(json!("3")), "it is 3"),
+            ("/nowhere", Fact::Is(json!(1)), "it is absent"),
+            ("/tries", Fact::Contains("3".into()), "it is 3"),
+            ("/slot", Fact::Absent, "it is \"a\""),
+        ] {
+            let told = wrong_fact(&status, &facts(&[(pointer, fact)])).unwrap();
+            assert!(told.contains(pointer) && told.contains(found), "{told}");
+        }
+    }
+}
