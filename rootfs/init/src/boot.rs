@@ -31,7 +31,7 @@ pub fn boot() -> Result<Infallible> {
     });
     say(&format!("{} {} (build {})", build.product, build.version, build.build_id.short()));
     modules::load_all()?;
-    machine::arm_watchdogs(build.watchdog_seconds);
+    let watchdogs = machine::arm_watchdogs(build.watchdog_seconds);
 
     let Found { disk, slot, state, mut warnings } = disk::find(&clues(&build)?)?;
     failure::note(|known| known.slot = Some(slot));
@@ -42,7 +42,7 @@ pub fn boot() -> Result<Infallible> {
     }
 
     let base = mount_base(&disk, slot, &build, &trust)?;
-    let data = data::prepare(&disk, &new("data"))?;
+    let data = data::prepare(&disk, &new("data"), watchdogs)?;
     let named = state.newest.as_ref().and_then(|state| state.site);
     let site = mount_site(&disk, named, base.manifest(), &trust, &mut warnings);
     let report = BootReport {

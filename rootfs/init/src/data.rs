@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use appliance::sys::block;
 use appliance::{At, Doing, Error, Partition, Result};
@@ -15,10 +15,11 @@ use formats::gpt::{Copies, Gpt};
 use crate::console::say;
 use crate::disk::{self, Disk};
 use crate::growth::{self, Step};
-use crate::{failure, machine};
+use crate::{failure, machine, reset};
 
-/// Mounts the data partition on `target`, grown as far as the disk allows.
-pub fn prepare(disk: &Disk, target: &Path) -> Result<DataReport> {
+/// Mounts the data partition on `target`, grown as far as the disk allows. A factory reset that was asked for comes first; `watchdogs`
+/// are fed while it lasts. Does not return when the machine is to be turned off after it.
+pub fn prepare(disk: &Disk, target: &Path, watchdogs: Vec<PathBuf>) -> Result<DataReport> {
     let mut problems = Vec::new();
     let mut disk = disk.clone();
     let partition_grown = grow_table(&mut disk).and_then(|()| announce(&disk));
@@ -27,6 +28,7 @@ pub fn prepare(disk: &Disk, target: &Path) -> Result<DataReport> {
     let mut report = DataReport { device: None, grown: false, error: None };
     let mounted = disk.partition("data").and_then(|partition| {
         report.device = Some(partition.node.display().to_string());
+        problems.extend(reset::before_mount(&disk, &partition, watchdogs)?);
         machine::mount_data(&partition.node, target).map(|()| partition)
     });
     match mounted {

@@ -47,10 +47,10 @@ pub fn mount_memory(target: &Path) -> Result<()> {
     mount_one("tmpfs", target, "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=0755")
 }
 
-/// Starts every watchdog. One that refuses is reported; a machine without any still boots.
-pub fn arm_watchdogs(seconds: u32) {
+/// Starts every watchdog and returns those that run. One that refuses is reported; a machine without any still boots.
+pub fn arm_watchdogs(seconds: u32) -> Vec<PathBuf> {
     if seconds == 0 {
-        return;
+        return Vec::new();
     }
     // `/dev/watchdog` without a number is the first one once more.
     let numbered = |path: &PathBuf| {
@@ -58,16 +58,21 @@ pub fn arm_watchdogs(seconds: u32) {
         name.strip_prefix("watchdog").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let entries = fs::read_dir("/dev").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let devices: Vec<PathBuf> = entries.filter(numbered).collect();
+    let mut devices: Vec<PathBuf> = entries.filter(numbered).collect();
     if devices.is_empty() {
         say("warning: no watchdog device; a hang will not end by itself");
     }
-    for device in devices {
-        match watchdog::arm(&device, seconds) {
-            Ok(timeout) => say(&format!("watchdog {} armed, {timeout} s", device.display())),
-            Err(problem) => say(&format!("warning: cannot arm {}: {problem}", device.display())),
+    devices.retain(|device| match watchdog::arm(device, seconds) {
+        Ok(timeout) => {
+            say(&format!("watchdog {} armed, {timeout} s", device.display()));
+            true
         }
-    }
+        Err(problem) => {
+            say(&format!("warning: cannot arm {}: {problem}", device.display()));
+            false
+        }
+    });
+    devices
 }
 
 /// Makes [`NEW_ROOT`] the root, gives the memory of the initramfs back, and becomes `program`.
@@ -120,11 +125,20 @@ fn open_standard_streams() {
 
 /// Restarts the machine at once.
 pub fn restart() -> ! {
+    end(RebootMode::RB_AUTOBOOT)
+}
+
+/// Turns the machine off at once.
+pub fn power_off() -> ! {
+    end(RebootMode::RB_POWER_OFF)
+}
+
+fn end(mode: RebootMode) -> ! {
     sync();
-    match reboot(RebootMode::RB_AUTOBOOT) {
+    match reboot(mode) {
         Ok(never) => match never {},
         // Only without the privilege. PID 1 ends, so the kernel panics and restarts by itself.
-        Err(problem) => say(&format!("cannot restart: {problem}")),
+        Err(problem) => say(&format!("cannot restart or turn off: {problem}")),
     }
     std::process::abort()
 }

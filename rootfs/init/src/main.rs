@@ -23,6 +23,7 @@ mod growth;
 mod identity;
 mod machine;
 mod modules;
+mod reset;
 mod slot;
 mod state;
 

@@ -1,4 +1,4 @@
-//! Growing a partition and the file system mounted from it.
+//! Growing a partition and the file system mounted from it, and emptying a partition.
 
 use std::fs::File;
 use std::io;
@@ -28,6 +28,9 @@ struct PartitionRequest {
 const BLKPG: libc::Ioctl = 0x1269;
 const BLKPG_RESIZE_PARTITION: libc::c_int = 3;
 const EXT4_IOC_RESIZE_FS: libc::Ioctl = 0x4008_6610;
+/// `<linux/fs.h>`: `_IO(0x12, 119)` and `_IO(0x12, 127)`; both take two `u64`, start and length in bytes.
+const BLKDISCARD: libc::Ioctl = 0x1277;
+const BLKZEROOUT: libc::Ioctl = 0x127f;
 
 /// Tells the kernel that partition `number` of `disk` now is `length` bytes from byte `start`. The table on disk is not read.
 pub fn resize_partition(disk: &File, number: u32, start: u64, length: u64) -> io::Result<()> {
@@ -55,6 +58,23 @@ pub fn grow_ext4(directory: &File, blocks: u64) -> io::Result<()> {
     check(unsafe { libc::ioctl(directory.as_raw_fd(), EXT4_IOC_RESIZE_FS, &raw const blocks) })
 }
 
+/// Tells the medium behind the block device `device` that nobody needs `length` bytes from `start` any more; what they hold then is
+/// undefined. An error where the medium cannot.
+pub fn discard(device: &File, start: u64, length: u64) -> io::Result<()> {
+    range_request(device, BLKDISCARD, start, length)
+}
+
+/// Makes `length` bytes from `start` of the block device `device` read as zeros: the medium's own way if it has one, else by writing.
+pub fn zero_out(device: &File, start: u64, length: u64) -> io::Result<()> {
+    range_request(device, BLKZEROOUT, start, length)
+}
+
+fn range_request(device: &File, request: libc::Ioctl, start: u64, length: u64) -> io::Result<()> {
+    let range = [start, length];
+    // SAFETY: the kernel reads two u64 through the pointer, which outlives the call.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), request, range.as_ptr()) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +91,7 @@ mod tests {
         assert!(resize_partition(&file, 8, 0, 4096).is_err());
         assert!(resize_partition(&file, 8, u64::MAX, 4096).is_err());
         assert!(grow_ext4(&file, u64::MAX).is_err());
+        assert!(discard(&file, 0, 512).is_err() && zero_out(&file, u64::MAX, u64::MAX).is_err());
     }
 
     fn tempfile() -> File {
