@@ -2,7 +2,7 @@
 
 use formats::SlotId;
 use formats::boot_report::BootReport;
-use formats::boot_state::{BootState, Event, GOOD_TRIES, SlotState};
+use formats::boot_state::{BootState, Event, GOOD_TRIES};
 
 use crate::health::Finding;
 
@@ -30,8 +30,9 @@ pub fn finding(report: &BootReport, data_mounted: bool) -> Finding {
 /// damaged one is rebuilt by the next write, so a write is made.
 pub fn due(state: &BootState, running: SlotId, whole: bool) -> Option<Event> {
     let other = state.slot(!running);
-    // The other slot was tried until nothing was left, and this one had to step in: put this one first again.
-    if state.order == !running && other == SlotState::EMPTY && state.slot(running).good {
+    // The other slot, on trial or good once, was started until nothing was left, and this one had to step in: put this one first
+    // again. A good first choice that is left there would be taken out of order at each start and never be explained.
+    if state.order == !running && other.tries == 0 && state.slot(running).good {
         return Some(Event::GiveUp(!running));
     }
     let own = state.slot(running);
@@ -59,6 +60,7 @@ pub(crate) mod tests {
     use super::*;
     use formats::Digest;
     use formats::boot_report::{Content, DataReport, Firmware, StateReport};
+    use formats::boot_state::SlotState;
 
     /// A report of a healthy start.
     pub fn sample() -> BootReport {
@@ -119,6 +121,11 @@ pub(crate) mod tests {
     fn a_failed_update_is_given_up_by_the_slot_that_stepped_in() {
         let failed = state(SlotId::B, SlotState::GOOD, SlotState::EMPTY);
         assert_eq!(due(&failed, SlotId::A, true), Some(Event::GiveUp(SlotId::B)));
+        // One that was good and rots is no different.
+        let rotten = state(SlotId::B, SlotState::GOOD, SlotState { good: true, tries: 0 });
+        assert_eq!(due(&rotten, SlotId::A, true), Some(Event::GiveUp(SlotId::B)));
+        let last_try = state(SlotId::B, SlotState::GOOD, SlotState { good: true, tries: 1 });
+        assert_eq!(due(&last_try, SlotId::A, true), None);
         // Armed a moment ago, not tried yet: none of this boot's business.
         let armed = state(SlotId::B, SlotState::GOOD, SlotState::TRIAL);
         assert_eq!(due(&armed, SlotId::A, true), None);

@@ -312,3 +312,22 @@ fn every_write_of_an_installation_is_where_it_may_be() {
         }
     }
 }
+
+#[test]
+fn a_good_release_that_is_started_until_no_try_is_left_is_given_up_with_its_reason_and_keeps_its_floor() {
+    let [one, two] = [release(Kind::Base, 1), release(Kind::Base, 2)];
+    let rotten = SlotState { good: true, tries: 0 };
+    let boot = BootState { last: Some(B), ..state(A, rotten, GOOD, None) };
+    let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &boot));
+    with_agent(&disk, Some(running(B, None)), |agent| {
+        assert_eq!(derive(&agent.facts()), State::Failed { home: B, failed: A });
+        let done = agent.settle().unwrap();
+        assert!(matches!(done.state, State::Steady { home: B, .. }), "{:?}", done.state);
+        let facts = agent.facts();
+        let (failed, slot, outcome, _) = facts.history.last(Kind::Base).unwrap();
+        let reason = "it was started 5 times and never proved healthy".to_owned();
+        assert_eq!((failed.sequence, slot, outcome), (2, A, &Outcome::FellBack { reason }));
+        assert_eq!(facts.floor(Kind::Base, "demo-base"), Some(2));
+        assert_eq!(facts.boot.unwrap().order, B);
+    });
+}

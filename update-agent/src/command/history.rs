@@ -48,7 +48,7 @@ fn line(record: &Record) -> String {
         Entry::Reset { by } => format!("factory reset, asked for by {by}"),
         Entry::Floors { floors } => {
             let floors = floors.iter().map(|floor| format!("{} {}", floor.name, floor.sequence)).collect::<Vec<_>>();
-            format!("older entries dropped; committed release numbers: {}", floors.join(", "))
+            format!("committed release numbers so far: {}", floors.join(", "))
         }
     };
     format!("{:5}  {}  {text}", record.number, date(record.time))

@@ -69,6 +69,12 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Remembers floors that the disk alone would soon not tell any more.
+    pub fn keep_floors(&self, floors: Vec<Floor>) -> Result<()> {
+        self.write(Entry::Floors { floors })?;
+        Ok(())
+    }
+
     fn write(&self, entry: Entry) -> Result<u64> {
         let doing = || "write the update journal".to_owned();
         let present = self.store.load().doing(doing)?;

@@ -51,7 +51,7 @@ pub enum Entry {
         /// What.
         outcome: Outcome,
     },
-    /// The sequence floors of records that were dropped.
+    /// The sequence floors, when neither the records nor the disk would tell them any more.
     Floors {
         /// One for each package line.
         floors: Vec<Floor>,

@@ -1,7 +1,7 @@
 //! Performing what the tables decide, on a disk and with a journal.
 
 use formats::boot_report::BootFailure;
-use formats::boot_state::{self, TRIAL_TRIES, next};
+use formats::boot_state::{self, GOOD_TRIES, TRIAL_TRIES, next};
 use formats::manifest::{Kind, Manifest};
 use formats::signature::VerifiedManifest;
 use formats::trust::TrustStore;
@@ -84,6 +84,12 @@ impl Agent<'_> {
                 facts = self.facts();
             }
             let state = derive(&facts);
+            if let State::Failed { failed, .. } = state
+                && facts.is_good(failed)
+            {
+                // That a slot is good proves that its release was committed, and it is about to lose that mark.
+                self.journal.keep_floors(facts.floors())?;
+            }
             let more = self.base(state, &Event::Settle { reason: reason(&facts, state) }, None)?;
             if !more.is_empty() {
                 steps.extend(more);
@@ -311,8 +317,9 @@ pub(super) fn reason(facts: &Facts, state: State) -> String {
         Some(id) => Some(id) == build,
         None => failure.slot == Some(failed),
     });
+    let tries = if facts.is_good(failed) { GOOD_TRIES } else { TRIAL_TRIES };
     known.map_or_else(
-        || format!("it was started {TRIAL_TRIES} times and never proved healthy"),
+        || format!("it was started {tries} times and never proved healthy"),
         |failure| failure.reason.clone(),
     )
 }

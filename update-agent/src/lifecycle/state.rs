@@ -44,7 +44,7 @@ pub enum State {
         /// How often it will be tried again.
         tries_left: u8,
     },
-    /// `failed` was tried until nothing was left.
+    /// `failed`, on trial or good once, was started until no try was left.
     Failed {
         /// The slot that carries the appliance.
         home: SlotId,
@@ -97,6 +97,10 @@ pub fn derive(facts: &Facts) -> State {
             } else {
                 State::Leaving { home: first, running }
             };
+        }
+        if running == Some(second) && boot.slot(first).tries == 0 {
+            // It was good once, and then started again and again without coming to rest: the other one had to step in.
+            return State::Failed { home: second, failed: first };
         }
         let home = running.unwrap_or(first);
         if is_half_written(facts, !home) {
@@ -163,7 +167,9 @@ impl fmt::Display for State {
                 f,
                 "slot {candidate} is on trial ({tries_left} more tries); without a commit slot {home} comes back"
             ),
-            Self::Failed { home, failed } => write!(f, "slot {failed} failed its trial; slot {home} is good"),
+            Self::Failed { home, failed } => {
+                write!(f, "slot {failed} was started until no try was left; slot {home} is good")
+            }
             Self::Leaving { home, running } => {
                 write!(f, "slot {running} runs but was given up; the next restart starts slot {home}")
             }

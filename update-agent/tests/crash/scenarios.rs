@@ -28,6 +28,7 @@ pub fn all(trust: &TrustStore) -> Vec<Scenario> {
         leave_on_request(),
         condemn(),
         settle_failed(),
+        settle_rotten(),
     ]);
     scenarios.extend([site_first(), site_over_old(), site_unnamed(), site_roll_back(), rebuild()]);
     scenarios
@@ -197,6 +198,24 @@ fn settle_failed() -> Scenario {
         act: Act::Settle,
         goal: (Kind::Base, 1),
         ..install_after_failure()
+    }
+}
+
+/// Slot A was committed, and then started until no try was left.
+fn settle_rotten() -> Scenario {
+    let [one, two] = [release(Kind::Base, 1), release(Kind::Base, 2)];
+    let rotten = SlotState { good: true, tries: 0 };
+    Scenario {
+        name: "give up a good release that does not start any more",
+        start: medium(
+            [Some(&two), Some(&one)],
+            [None, None],
+            &BootState { last: Some(B), ..state(A, rotten, GOOD, None) },
+        ),
+        running: running(B, None),
+        act: Act::Settle,
+        goal: (Kind::Base, 1),
+        untouched: vec![Part::Base(A), Part::Base(B)],
     }
 }
 
