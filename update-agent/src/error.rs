@@ -24,6 +24,17 @@ pub enum Error {
         /// What is wrong with them.
         cause: formats::Error,
     },
+    /// A package file that was good a moment ago.
+    #[error(
+        "{place} changed while it was installed: {cause}; the slot is empty and what runs keeps running: let nobody write to the \
+         file and install it again"
+    )]
+    Changed {
+        /// Which file.
+        place: String,
+        /// What is wrong with it now.
+        cause: formats::Error,
+    },
     /// The boot state does not allow it.
     #[error(transparent)]
     Refused(#[from] formats::boot_state::Refusal),
@@ -94,7 +105,7 @@ impl Error {
             Self::NotNow(refusal) => refusal.code(),
             Self::Unfit(unfit) => unfit.misfit.code(),
             Self::NoSiteToGoBackTo(_) => Code::NoSiteToGoBackTo,
-            Self::Source(_) => Code::PackageChanged,
+            Self::Source(_) | Self::Changed { .. } => Code::PackageChanged,
             Self::Reader(_) => Code::ReaderFailed,
             Self::Busy(_) => Code::Busy,
             Self::Unhealthy { .. } => Code::Unhealthy,

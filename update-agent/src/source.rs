@@ -21,16 +21,17 @@ pub trait Source: Send {
     fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool>;
 }
 
-/// A package file, read by a process that may do nothing else. Signatures and small members are checked, and of the image nothing is
-/// read yet.
+/// A package file, read by a process that may do nothing else. It was checked once to its end, and is checked again while it is used,
+/// because a file can change.
 pub struct PackageFile {
     delivery: Delivery<Patient>,
     reader: Process,
 }
 
 impl PackageFile {
-    /// Opens a base or site package. Whatever is wrong with it in front of the image, its length included, is found here, before a
-    /// byte of a slot changes.
+    /// Opens a base or site package and checks all of it: signatures, every member, every frame of the image, the length of the file.
+    /// Whatever is wrong with it is found here, before a byte of a slot or of the boot state changes. Left to the second pass is
+    /// what only shows once a frame is decompressed; a frame that lies about itself was signed so.
     pub fn open(path: &Path, trust: &TrustStore, program: &Program) -> Result<Self> {
         let name = format!("package \"{}\"", path.display());
         let file = File::open(path).doing(|| format!("open {name}"))?;

@@ -10,8 +10,13 @@ fn refusal(bytes: &[u8]) -> String {
     let (image, result) = read(bytes);
     let whole = Parts::new(Kind::Base).image;
     assert!(whole.starts_with(&image) || image.is_empty(), "a wrong byte was handed out");
+    // The first pass over a file finds the same, but for what only shows once a frame is decompressed.
+    let ahead = super::tests::read_twice(bytes).unwrap_err().to_string();
     match result {
-        Err(Error::Format(error)) => error.to_string(),
+        Err(Error::Format(error)) => {
+            assert_eq!(error.to_string(), ahead);
+            ahead
+        }
         Err(Error::Io(error)) => panic!("input was read from memory: {error}"),
         Ok(_) => panic!("accepted"),
     }
@@ -329,5 +334,9 @@ fn n16_refuses_an_image_whose_own_digest_does_not_match() {
     parts.manifest.members.get_mut(IMAGE).unwrap().digest = Digest([0; 32]);
     let (image, result) = read(&parts.archive());
     assert!(image == parts.image, "every chunk was good");
+    assert!(
+        super::tests::read_twice(&parts.archive()).is_err(),
+        "nothing is handed out once the whole is checked first"
+    );
     assert!(result.unwrap_err().to_string().contains("\"image.zst\" does not match the digest"));
 }

@@ -26,22 +26,9 @@ impl Decoder {
     /// The content of `frame`, which must be the frame of `chunk`, wherever it came from: the frame's digest is checked before it is
     /// decompressed, the content's digest before it is returned.
     pub fn decode(&mut self, chunk: &Chunk, frame: &[u8]) -> Result<&[u8]> {
-        let wrong = |why, problem| Error::damaged(WHAT, why, format!("chunk at {}: {problem}", chunk.offset.0));
-        let damaged = |problem: String| wrong(Damage::Malformed, problem);
-        let bomb = |problem: String| wrong(Damage::TooLong, problem);
-        let swapped = |problem: &str| wrong(Damage::DigestMismatch, problem.to_owned());
-        if Digest::of(frame) != chunk.frame_digest {
-            return Err(swapped("its frame does not match its digest"));
-        }
+        check_frame(chunk, frame)?;
         let length = chunk.length;
-        let stated = zstd_safe::get_frame_content_size(frame);
-        let whole = zstd_safe::find_frame_compressed_size(frame).is_ok_and(|size| size == frame.len());
-        if !whole || !frame.starts_with(&ZSTD_MAGIC) {
-            return Err(damaged("its data is not exactly one zstd frame".into()));
-        }
-        if !matches!(stated, Ok(Some(size)) if size == u64::from(length)) {
-            return Err(bomb(format!("its frame does not state the {length} bytes it must have")));
-        }
+        let bomb = |problem: String| wrong(chunk, Damage::TooLong, &problem);
         let content = usize::try_from(length).ok().and_then(|length| self.content.get_mut(..length));
         let content = content.ok_or_else(|| bomb(format!("{length} bytes are more than a chunk may have")))?;
         match self.zstd.decompress_to_buffer(frame, content) {
@@ -50,10 +37,35 @@ impl Decoder {
             Err(_) => return Err(bomb(format!("its frame does not decompress to {length} bytes"))),
         }
         if Digest::of(content) != chunk.digest {
-            return Err(swapped("its content does not match its digest"));
+            // Signed so: the index contradicts itself.
+            return Err(wrong(chunk, Damage::Malformed, "its content does not match its digest"));
         }
         Ok(content)
     }
+}
+
+/// Everything that can be said about a frame without decompressing it: it has its digest, is exactly one frame, and states the length
+/// of its chunk.
+pub(super) fn check_frame(chunk: &Chunk, frame: &[u8]) -> Result<()> {
+    if Digest::of(frame) != chunk.frame_digest {
+        return Err(wrong(chunk, Damage::DigestMismatch, "its frame does not match its digest"));
+    }
+    let whole = zstd_safe::find_frame_compressed_size(frame).is_ok_and(|size| size == frame.len());
+    if !whole || !frame.starts_with(&ZSTD_MAGIC) {
+        return Err(wrong(chunk, Damage::Malformed, "its data is not exactly one zstd frame"));
+    }
+    let length = chunk.length;
+    match zstd_safe::get_frame_content_size(frame) {
+        Ok(Some(size)) if size == u64::from(length) => Ok(()),
+        _ => {
+            let problem = format!("its frame does not state the {length} bytes it must have");
+            Err(wrong(chunk, Damage::TooLong, &problem))
+        }
+    }
+}
+
+fn wrong(chunk: &Chunk, why: Damage, problem: &str) -> Error {
+    Error::damaged(WHAT, why, format!("chunk at {}: {problem}", chunk.offset.0))
 }
 
 impl std::fmt::Debug for Decoder {

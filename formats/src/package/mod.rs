@@ -8,6 +8,7 @@
 //! [`Package::open`] reads one in a single pass with bounded memory and hands out nothing whose signature or digest it has not
 //! checked. [`write()`] makes one. Which roles are acceptable, whether the version is, and where chunks go is left to the caller.
 
+mod ahead;
 mod chunks;
 mod image;
 mod read;

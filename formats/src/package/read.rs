@@ -26,7 +26,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::chunks::ChunkIndex;
+use super::chunks::{Chunk, ChunkIndex};
 use super::image::Decoder;
 use super::verify::verify;
 use super::{
@@ -91,12 +91,12 @@ pub struct Claims {
 /// The slot image of a package, chunk by chunk.
 #[derive(Debug)]
 pub struct Image<R> {
-    input: Members<R>,
+    pub(super) input: Members<R>,
     index: ChunkIndex,
-    next: usize,
+    pub(super) next: usize,
     expected: Option<Member>,
-    hasher: Sha256,
-    frame: Vec<u8>,
+    pub(super) hasher: Sha256,
+    pub(super) frame: Vec<u8>,
     decoder: Decoder,
     done: bool,
 }
@@ -241,23 +241,30 @@ impl<R: Read> Image<R> {
     /// The next piece of the image, ascending and without gaps. `None`: all of it was handed out and the archive ended as it must;
     /// only then the package as a whole is verified.
     pub fn next_chunk(&mut self) -> Result<Option<Data<'_>>> {
-        let Some(chunk) = self.index.chunks().get(self.next).copied() else {
+        let Some(chunk) = self.next_frame()? else {
             if !self.done {
                 self.end()?;
                 self.done = true;
             }
             return Ok(None);
         };
+        let bytes = self.decoder.decode(&chunk, &self.frame)?;
+        Ok(Some(Data { offset: chunk.offset, bytes }))
+    }
+
+    /// Reads the next frame, unchecked, into `frame`.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Chunk>> {
+        let Some(chunk) = self.index.chunks().get(self.next).copied() else { return Ok(None) };
         let length = usize::try_from(chunk.frame_length).unwrap_or(usize::MAX); // OK: bounded by the index
         self.frame.resize(length, 0);
         self.input.fill(&mut self.frame)?;
         self.hasher.update(&self.frame);
         self.next = self.next.saturating_add(1);
-        let bytes = self.decoder.decode(&chunk, &self.frame)?;
-        Ok(Some(Data { offset: chunk.offset, bytes }))
+        Ok(Some(chunk))
     }
 
-    fn end(&mut self) -> Result<()> {
+    /// What must follow the last frame, and nothing behind it.
+    pub(super) fn end(&mut self) -> Result<()> {
         if let Some(member) = self.expected {
             let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
             check_digest(IMAGE, digest, member)?;
@@ -269,8 +276,8 @@ impl<R: Read> Image<R> {
 
 /// The archive as a row of members.
 #[derive(Debug)]
-struct Members<R> {
-    input: R,
+pub(super) struct Members<R> {
+    pub(super) input: R,
 }
 
 impl<R: Read> Members<R> {

@@ -132,6 +132,22 @@ pub(super) fn read(archive: &[u8]) -> (Vec<u8>, Result<Manifest>) {
     (image, result)
 }
 
+/// The first pass over a whole package, then the second.
+pub(super) fn read_twice(archive: &[u8]) -> Result<Vec<u8>> {
+    let mut chunks = Package::open(io::Cursor::new(archive), &trust(), &ROLES)?.details()?.image()?;
+    let mut told = Vec::new();
+    chunks.check_ahead(&mut |done| {
+        told.push(done);
+        Ok(())
+    })?;
+    let mut image = Vec::new();
+    while let Some(data) = chunks.next_chunk()? {
+        image.extend(data.bytes);
+    }
+    assert_eq!(told.last().copied().unwrap_or_default(), length(&image));
+    Ok(image)
+}
+
 fn read_into(archive: impl Read, image: &mut Vec<u8>) -> Result<Manifest> {
     let details = Package::open(archive, &trust(), &ROLES)?.details()?;
     let manifest = details.package().manifest().clone();
@@ -232,6 +248,24 @@ fn survives_input_in_small_pieces() {
     let mut image = Vec::new();
     read_into(Drip(&parts.archive()), &mut image).unwrap();
     assert!(image == parts.image);
+}
+
+#[test]
+fn a_package_that_was_checked_whole_reads_as_any_other() {
+    for kind in [Kind::Base, Kind::Site, Kind::Licence] {
+        let parts = Parts::new(kind);
+        let image = if kind == Kind::Licence { Vec::new() } else { parts.image.clone() };
+        assert!(read_twice(&parts.archive()).unwrap() == image, "{kind}");
+    }
+}
+
+#[test]
+fn whoever_is_told_about_the_first_pass_can_end_it() {
+    let archive = Parts::new(Kind::Base).archive();
+    let mut chunks =
+        Package::open(io::Cursor::new(archive), &trust(), &ROLES).unwrap().details().unwrap().image().unwrap();
+    let result = chunks.check_ahead(&mut |_| Err(io::ErrorKind::BrokenPipe.into()));
+    assert!(matches!(result, Err(Error::Io(cause)) if cause.kind() == io::ErrorKind::BrokenPipe));
 }
 
 #[test]

@@ -42,7 +42,13 @@ pub fn run() -> Result<()> {
 }
 
 /// Everything behind the first frame. The other side decides after the second whether to go on.
-pub fn deliver(package: impl io::Read, mut stream: impl io::Read + Write) -> std::result::Result<(), frame::Error> {
+///
+/// The package is read to its end before a byte of its image is handed over, and then read again: what is damaged in the middle must not
+/// cost a slot.
+pub fn deliver(
+    package: impl io::Read + io::Seek,
+    mut stream: impl io::Read + Write,
+) -> std::result::Result<(), frame::Error> {
     let unverified = Unverified::read(BufReader::with_capacity(BUFFER, package))?;
     frame::send(&mut stream, Kind::Manifest, unverified.manifest_bytes())?;
     frame::send(&mut stream, Kind::Signatures, unverified.signature_bytes())?;
@@ -56,6 +62,8 @@ pub fn deliver(package: impl io::Read, mut stream: impl io::Read + Write) -> std
     frame::send(&mut stream, Kind::Eula, documents.eula.as_deref().unwrap_or_default().as_bytes())?;
     frame::send(&mut stream, Kind::Index, &documents.index.encode())?;
     let mut image = details.image()?;
+    image.check_ahead(&mut |_| frame::send(&mut stream, Kind::Checked, &[]))?;
+    frame::send(&mut stream, Kind::Checked, &[])?;
     while let Some(chunk) = image.next_chunk()? {
         frame::send(&mut stream, Kind::Piece, chunk.bytes)?;
     }

@@ -32,8 +32,8 @@ pub struct Delivery<S> {
 }
 
 impl<S: Read + Write> Delivery<S> {
-    /// Receives everything in front of the image of the package `name`, which is `length` long. Whatever is wrong there is found here,
-    /// before a byte of a slot changes.
+    /// Receives everything in front of the image of the package `name`, which is `length` long, and waits until the reader has checked the
+    /// rest. Whatever an honest reader finds wrong is found here, before a byte of a slot changes.
     pub fn open(mut stream: S, trust: &TrustStore, length: Bytes, name: &str) -> Result<Self> {
         let next = |stream: &mut S, kind: Kind| {
             let mut content = Vec::new();
@@ -57,6 +57,9 @@ impl<S: Read + Write> Delivery<S> {
         if let (Some(image), Some(frames)) = (&said.image, said.members.get(package::IMAGE)) {
             index.check_covers(image.size, *frames).at(|| name.to_owned())?;
         }
+        for _ in 0..=index.chunks().len() {
+            next(&mut stream, Kind::Checked)?;
+        }
         let index = index.chunks().to_vec().into_iter();
         Ok(Self {
             stream,
@@ -73,6 +76,14 @@ impl<S: Read + Write> Delivery<S> {
     }
 }
 
+impl<S: Read> Delivery<S> {
+    /// A frame of the second pass.
+    fn receive(&mut self, kind: Kind, content: &mut Vec<u8>) -> Result<()> {
+        let received = frame::receive(&mut self.stream, &[kind], content);
+        received.map(drop).map_err(|problem| changed(sorted(problem, &self.name)))
+    }
+}
+
 impl<S: Read + Write + Send> Source for Delivery<S> {
     fn manifest(&self) -> &[u8] {
         &self.manifest
@@ -86,16 +97,28 @@ impl<S: Read + Write + Send> Source for Delivery<S> {
         let Some(chunk) = self.index.next() else {
             piece.clear();
             if !self.ended {
-                frame::receive(&mut self.stream, &[Kind::End], piece).map_err(|problem| sorted(problem, &self.name))?;
+                self.receive(Kind::End, piece)?;
                 self.ended = true;
             }
             return Ok(false);
         };
-        frame::receive(&mut self.stream, &[Kind::Piece], piece).map_err(|problem| sorted(problem, &self.name))?;
+        self.receive(Kind::Piece, piece)?;
         if u64::from(chunk.length) != piece.len() as u64 || Digest::of(piece) != chunk.digest {
             return Err(not_signed(&format!("the piece of {} bytes at {}", piece.len(), chunk.offset.0)));
         }
         Ok(true)
+    }
+}
+
+/// What it means when the second pass finds what the first one did not.
+fn changed(problem: Error) -> Error {
+    use formats::Damage::{DigestMismatch, TrailingData, Truncated};
+    match problem {
+        Error::Content {
+            place,
+            cause: cause @ formats::Error::Corrupt { why: DigestMismatch | TrailingData | Truncated, .. },
+        } => Error::Changed { place, cause },
+        other => other,
     }
 }
 

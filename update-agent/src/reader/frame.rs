@@ -9,8 +9,9 @@
 //! | 2 | `Manifest`, `Signatures` | reader | the members of the package, as they are |
 //! | 3 | `Trust` | receiver | the trust store: manifest and signatures are good, go on |
 //! | 4 | `Notes`, `Eula`, `Index` | reader | the other members; an empty `Eula` when there is none |
-//! | 5 | `Piece`, … | reader | the slot image, one chunk after the other |
-//! | 6 | `End` | reader | the package ended as it must |
+//! | 5 | `Checked`, … | reader | one more chunk is what was signed; one for each chunk, and one for the end of the package |
+//! | 6 | `Piece`, … | reader | the slot image, one chunk after the other |
+//! | 7 | `End` | reader | the package ended as it must |
 //!
 //! In place of any of its frames the reader may send `Problem`, its last.
 
@@ -42,10 +43,12 @@ pub enum Kind {
     End = 9,
     /// What is wrong with the package, see [`encode_problem`].
     Problem = 10,
+    /// A part of the package was checked.
+    Checked = 11,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Confined,
         Self::Manifest,
         Self::Signatures,
@@ -56,6 +59,7 @@ impl Kind {
         Self::Piece,
         Self::End,
         Self::Problem,
+        Self::Checked,
     ];
 
     /// Its number on the wire.
@@ -73,7 +77,7 @@ impl Kind {
             Self::Notes | Self::Eula => package::MAX_TEXT,
             Self::Index => package::MAX_INDEX,
             Self::Piece => package::MAX_CHUNK,
-            Self::End => 0,
+            Self::End | Self::Checked => 0,
         }
     }
 }
