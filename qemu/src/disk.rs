@@ -8,7 +8,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use formats::Bytes;
+use formats::{Bytes, SectorSize};
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ struct Inner {
     file: PathBuf,
     format: Format,
     in_use: bool,
+    /// Where every write of a guest is recorded.
+    write_log: Option<PathBuf>,
     /// Where overlays and copies live; removed with the last handle.
     directory: Option<TempDir>,
 }
@@ -127,6 +129,16 @@ impl Disk {
         self.lock().file.clone()
     }
 
+    /// Records every write and flush of the guests from now on in `log`, for [`crate::power_cut`]. An existing log is continued.
+    pub fn record_writes(&self, log: impl Into<PathBuf>) -> Result<()> {
+        let mut inner = self.idle("record the writes of")?;
+        let log = log.into();
+        // The emulator opens it and does not make it.
+        OpenOptions::new().append(true).create(true).open(&log).map_err(Error::io("create", &log))?;
+        inner.write_log = Some(log);
+        Ok(())
+    }
+
     /// Takes the disk for a guest, and says how QEMU opens it (`-blockdev` arguments, the last one with the node name `node`).
     pub(crate) fn lease(&self, node: &str) -> Result<(Lease, Vec<Value>)> {
         let mut inner = self.idle("boot from")?;
@@ -137,15 +149,27 @@ impl Disk {
             "driver": "file", "node-name": format!("{node}-file"), "filename": inner.file, "discard": "unmap",
             "cache": { "no-flush": true },
         });
+        let image = if inner.write_log.is_some() { format!("{node}-image") } else { node.to_owned() };
         let format = json!({
             "driver": match inner.format { Format::Raw => "raw", Format::Qcow2 => "qcow2" },
-            "node-name": node, "file": format!("{node}-file"), "discard": "unmap",
+            "node-name": image, "file": format!("{node}-file"), "discard": "unmap",
         });
-        Ok((Lease(self.clone()), vec![file, format]))
+        let mut nodes = vec![file, format];
+        if let Some(log) = &inner.write_log {
+            let begun = fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0);
+            nodes.push(json!({
+                "driver": "file", "node-name": format!("{node}-log"), "filename": log, "cache": { "no-flush": true },
+            }));
+            nodes.push(json!({
+                "driver": "blklogwrites", "node-name": node, "file": image, "log": format!("{node}-log"),
+                "log-sector-size": SectorSize::S512.bytes(), "log-append": begun, "discard": "unmap",
+            }));
+        }
+        Ok((Lease(self.clone()), nodes))
     }
 
     fn new(file: PathBuf, format: Format, directory: Option<TempDir>) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { file, format, in_use: false, directory })) }
+        Self { inner: Arc::new(Mutex::new(Inner { file, format, in_use: false, write_log: None, directory })) }
     }
 
     fn idle(&self, action: &str) -> Result<MutexGuard<'_, Inner>> {

@@ -33,6 +33,7 @@ pub mod machine;
 pub mod monitor;
 pub mod network;
 pub mod pattern;
+pub mod power_cut;
 pub mod scenario;
 pub mod surgery;
 pub mod tool;

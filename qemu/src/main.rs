@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+#[path = "power_cut/command.rs"]
+mod power_cut;
 mod scenarios;
 
 use std::process::ExitCode;
@@ -23,6 +25,9 @@ struct Cli {
 enum Verb {
     /// Boot an image and show its serial console
     Boot(boot::Boot),
+    /// Record every write of an update, then judge and boot what cuts leave
+    #[command(subcommand)]
+    PowerCut(power_cut::PowerCut),
     /// Play scenarios: what is done to an appliance, and what has to be seen
     Scenario(scenarios::Scenarios),
     /// Say whether this machine can run guests under KVM, by running one
@@ -32,6 +37,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Boot(boot) => boot.run(),
+        Verb::PowerCut(power_cut) => power_cut.run(),
         Verb::Scenario(scenarios) => scenarios.run(),
         Verb::Probe => {
             println!("kvm: {}", qemu::accelerator::probe(qemu::Accelerator::Kvm));
