@@ -111,6 +111,12 @@ codes! {
     BootStateLost = "boot-state-lost", 5;
     /// The boot state forbids the change.
     BootStateRefuses = "boot-state-refuses", 5;
+    /// A factory reset waits for the restart.
+    ResetPending = "reset-pending", 5;
+    /// No factory reset is pending.
+    NoResetPending = "no-reset-pending", 5;
+    /// Something dangerous was not confirmed.
+    NotConfirmed = "not-confirmed", 5;
     /// Another agent is at work.
     Busy = "busy", 5;
     /// Health checks fail.

@@ -53,6 +53,15 @@ pub enum Error {
     /// There is no site to go back to.
     #[error("there is no site to go back to: {0}")]
     NoSiteToGoBackTo(String),
+    /// A factory reset without the right words.
+    #[error("not confirmed: a factory reset of this appliance needs the text \"{wanted}\"")]
+    NotConfirmed {
+        /// What has to be typed.
+        wanted: String,
+    },
+    /// Taking back what nobody asked for.
+    #[error("no factory reset is pending")]
+    NoResetPending,
     /// The package contradicts itself.
     #[error("the package is damaged: {0}")]
     Source(String),
@@ -105,6 +114,8 @@ impl Error {
             Self::NotNow(refusal) => refusal.code(),
             Self::Unfit(unfit) => unfit.misfit.code(),
             Self::NoSiteToGoBackTo(_) => Code::NoSiteToGoBackTo,
+            Self::NotConfirmed { .. } => Code::NotConfirmed,
+            Self::NoResetPending => Code::NoResetPending,
             Self::Source(_) | Self::Changed { .. } => Code::PackageChanged,
             Self::Reader(_) => Code::ReaderFailed,
             Self::Busy(_) => Code::Busy,

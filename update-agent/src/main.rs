@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use update_agent::command::{health, history, install, simple};
+use update_agent::command::{factory_reset, health, history, install, simple};
 use update_agent::error::Result;
 use update_agent::{reader, serve, status};
 
@@ -30,6 +30,8 @@ enum Command {
     Rollback(simple::Rollback),
     /// List what was installed and how it ended
     History(history::Options),
+    /// Destroy everything in /data and start as for the first time
+    FactoryReset(factory_reset::Options),
     /// Run every health check now
     Health(health::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
@@ -59,6 +61,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Commit(options) => simple::commit(options),
         Command::Rollback(options) => simple::rollback(options),
         Command::History(options) => history::run(options),
+        Command::FactoryReset(options) => factory_reset::run(options),
         Command::Health(options) => health::run(options),
         Command::Serve(options) => serve::run(options),
         Command::ReadPackage => reader::child::run(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use formats::SlotId;
 use formats::boot_report::{BootFailure, BootReport, Content, Firmware, SiteReport, StateSummary};
 use formats::boot_state::BootState;
+use formats::reset_record::Then;
 use serde::Serialize;
 
 use crate::error::{At, Doing, Result};
@@ -192,6 +193,23 @@ fn lifecycle_lines(text: &mut String, summary: &Summary) {
     }
     if let Some(site) = &next.site {
         line(text, "next site", &occupant(site));
+    }
+    if let Some(reset) = &next.reset {
+        let then = match reset.then {
+            Then::Start => "starts as for the first time",
+            Then::PowerOff => "turns itself off",
+        };
+        line(
+            text,
+            "reset",
+            &format!(
+                "the next restart destroys everything in /data, then the appliance {then}; asked for by {}",
+                reset.by
+            ),
+        );
+    }
+    if let Some(problem) = &next.reset_problem {
+        line(text, "reset", &format!("none: {problem}; \"update-agent factory-reset --cancel\" clears it"));
     }
     for failure in &summary.failed {
         line(

@@ -149,6 +149,6 @@ fn lock(access: Access) -> Result<Option<Flock<File>>> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where time enters the journal; nothing is decided by it")]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

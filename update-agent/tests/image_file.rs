@@ -139,3 +139,23 @@ fn two_agents_do_not_change_one_image() {
     let _held = update_agent::disk::image::Image::open(&bench.path("disk.img")).unwrap();
     assert!(problem(&bench.install(&bench.package(Kind::Base, 2)), 5).contains("another update-agent"));
 }
+
+#[test]
+fn a_factory_reset_is_ordered_shown_and_taken_back() {
+    let bench = Bench::new();
+    let before = fs::read(bench.path("disk.img")).unwrap();
+    // No terminal to ask on.
+    assert!(problem(&bench.run(&["factory-reset"]), 2).contains("--confirm demo.example"));
+    assert!(problem(&bench.run(&["factory-reset", "--confirm", "yes"]), 5).contains("the text \"demo.example\""));
+    problem(&bench.run(&["factory-reset", "--cancel"]), 5);
+    assert!(fs::read(bench.path("disk.img")).unwrap() == before, "a refusal wrote to the image");
+
+    let output = bench.run(&["factory-reset", "--confirm", "demo.example", "--power-off"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let status = bench.status();
+    assert!(status.contains("reset     the next restart destroys everything in /data"), "{status}");
+    assert!(status.contains("turns itself off; asked for by"), "{status}");
+    assert!(problem(&bench.install(&bench.package(Kind::Base, 2)), 5).contains("[reset-pending]"));
+    assert_eq!(bench.run(&["factory-reset", "--cancel"]).status.code(), Some(0));
+    assert!(fs::read(bench.path("disk.img")).unwrap() == before, "taking it back leaves something");
+}

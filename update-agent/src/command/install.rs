@@ -95,17 +95,17 @@ pub(crate) fn restart() -> Result<()> {
 }
 
 /// Progress on standard error: a line that moves on a terminal, one line every tenth elsewhere.
-struct Bar {
+pub(super) struct Bar {
     terminal: bool,
     last: Cell<Option<(Phase, u64)>>,
 }
 
 impl Bar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { terminal: std::io::stderr().is_terminal(), last: Cell::new(None) }
     }
 
-    fn show(&self, phase: Phase, done: Bytes, all: Bytes) {
+    pub(super) fn show(&self, phase: Phase, done: Bytes, all: Bytes) {
         let percent = done.0.saturating_mul(100).checked_div(all.0).unwrap_or(100);
         let step = if self.terminal { percent } else { percent.saturating_sub(percent % 10) };
         if self.last.replace(Some((phase, step))) == Some((phase, step)) {
@@ -124,7 +124,7 @@ impl Bar {
         });
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if self.terminal && self.last.get().is_some() {
             eprintln!();
         }

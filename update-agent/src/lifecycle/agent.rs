@@ -117,6 +117,7 @@ impl Agent<'_> {
         source: &'b mut (dyn Source + 'b),
         model: &Model,
     ) -> Result<Done> {
+        self.no_reset_pending()?;
         let mut done = self.settle()?;
         let facts = self.facts();
         let release = manifest.manifest();
@@ -139,6 +140,7 @@ impl Agent<'_> {
 
     /// Keeps what runs: the base on trial, and the site.
     pub fn commit(&self) -> Result<Done> {
+        self.no_reset_pending()?;
         let mut done = self.settle()?;
         done.steps.extend(self.base(done.state, &Event::Commit, None)?);
         let site = site_state(&self.facts());
@@ -148,6 +150,7 @@ impl Agent<'_> {
 
     /// Goes back to the release before this one, or takes back what waits for its restart.
     pub fn rollback(&self, kind: Kind) -> Result<Done> {
+        self.no_reset_pending()?;
         let mut done = self.settle()?;
         let steps = if kind == Kind::Site {
             let facts = self.facts();

@@ -6,6 +6,7 @@ use formats::boot_state::BootState;
 use formats::manifest::{Kind, Manifest};
 use formats::trust::TrustStore;
 
+use super::reset::{self, PendingReset};
 use crate::disk::{Disk, Part, StatePartition};
 use crate::journal::{Floor, History, Journal};
 use crate::slot::{self, Content, Pair};
@@ -39,6 +40,8 @@ pub struct Facts {
     pub history: History,
     /// Starts that the initramfs program gave up, oldest first.
     pub failures: Vec<BootFailure>,
+    /// The factory reset that waits for the next start.
+    pub reset: PendingReset,
 }
 
 /// Reads them.
@@ -58,6 +61,7 @@ pub fn load(
         site: Pair::of(|slot| slot::content(disk, Part::Site(slot), trust)),
         history: journal.history(),
         failures,
+        reset: reset::pending(disk),
     }
 }
 

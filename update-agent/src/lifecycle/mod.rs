@@ -11,6 +11,7 @@
 mod admission;
 mod agent;
 mod facts;
+mod reset;
 mod site;
 mod state;
 mod summary;
@@ -19,9 +20,10 @@ mod transition;
 pub use admission::{Misfit, Model, Unfit, admit};
 pub use agent::{Agent, Done, silent};
 pub use facts::{Facts, Running, load};
+pub use reset::{PendingReset, Request as ResetRequest};
 pub use site::{SiteEvent, SiteState, site_transition};
 pub use state::{Spare, State, derive};
-pub use summary::{Failure, Next, Occupant, Slot, Summary, Trial, summarize};
+pub use summary::{Failure, Next, Occupant, Reset, Slot, Summary, Trial, summarize};
 pub use transition::{Effect, Event, Refusal, Step, transition};
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use formats::SlotId;
 use formats::manifest::Kind;
+use formats::reset_record::Then;
 use serde::Serialize;
 
 use super::agent::reason;
 use super::facts::Facts;
+use super::reset::PendingReset;
 use super::state::{State, derive};
 use crate::journal::{Floor, Outcome, Release};
 use crate::slot::{Content, Pair};
@@ -79,6 +81,23 @@ pub struct Next {
     pub otherwise: Option<Occupant>,
     /// The site that starts.
     pub site: Option<Occupant>,
+    /// The factory reset that is carried out first.
+    pub reset: Option<Reset>,
+    /// Why what is in the place of a factory reset is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_problem: Option<String>,
+}
+
+/// A factory reset that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reset {
+    /// What happens after it.
+    pub then: Then,
+    /// Who asked.
+    pub by: String,
+    /// When, in seconds since 1970.
+    pub asked: u64,
 }
 
 /// What is in a slot.
@@ -110,6 +129,16 @@ pub fn summarize(facts: &Facts) -> Summary {
             base: state.starts_next().map(base),
             otherwise: otherwise(facts, state).map(base),
             site: named.or_else(|| facts.active_site()).map(|slot| occupant(facts, Kind::Site, slot)),
+            reset: match &facts.reset {
+                PendingReset::Asked(record) => {
+                    Some(Reset { then: record.then, by: record.by.clone(), asked: record.asked })
+                }
+                PendingReset::None | PendingReset::Unusable(_) => None,
+            },
+            reset_problem: match &facts.reset {
+                PendingReset::Unusable(problem) => Some(problem.clone()),
+                PendingReset::None | PendingReset::Asked(_) => None,
+            },
         },
         base: slots(&facts.base),
         site: slots(&facts.site),

@@ -117,6 +117,11 @@ pub enum Refusal {
     /// A change without a boot state.
     #[error("both blocks of the boot state are lost; start the appliance and let the agent rebuild them first")]
     Lost,
+    /// Anything that changes what is installed or committed while a factory reset waits.
+    #[error(
+        "a factory reset waits for the restart; restart, or take it back with \"update-agent factory-reset --cancel\" first"
+    )]
+    ResetPending,
 }
 
 impl Refusal {
@@ -130,6 +135,7 @@ impl Refusal {
             Self::NothingOnTrial => Code::NothingOnTrial,
             Self::NoGoodSlot { .. } => Code::NoGoodSlot,
             Self::Lost => Code::BootStateLost,
+            Self::ResetPending => Code::ResetPending,
         }
     }
 }

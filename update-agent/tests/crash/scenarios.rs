@@ -30,6 +30,7 @@ pub fn all(trust: &TrustStore) -> Vec<Scenario> {
         settle_failed(),
         settle_rotten(),
     ]);
+    scenarios.push(factory_reset());
     scenarios.extend([site_first(), site_over_old(), site_unnamed(), site_roll_back(), rebuild()]);
     scenarios
 }
@@ -216,6 +217,16 @@ fn settle_rotten() -> Scenario {
         act: Act::Settle,
         goal: (Kind::Base, 1),
         untouched: vec![Part::Base(A), Part::Base(B)],
+    }
+}
+
+fn factory_reset() -> Scenario {
+    Scenario {
+        name: "ask for a factory reset",
+        act: Act::FactoryReset,
+        goal: (Kind::Base, 1),
+        untouched: vec![Part::Base(A), Part::Base(B), Part::Site(A), Part::Site(B)],
+        ..install_first()
     }
 }
 

@@ -1,13 +1,14 @@
 //! What must be true of every medium a cut left behind, and of every machine started from it.
 
-use formats::SlotId;
 use formats::manifest::Kind;
+use formats::reset_record::Then;
 use formats::trust::{Role, TrustStore};
+use formats::{Guid, SlotId};
 use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Medium, Operation};
 use update_agent::error::Error;
 use update_agent::journal::Journal;
-use update_agent::lifecycle::{Agent, Done, Facts, Model, Running, Spare, State, derive};
+use update_agent::lifecycle::{Agent, Done, Facts, Model, PendingReset, ResetRequest, Running, Spare, State, derive};
 
 use super::fixtures::Release;
 use super::machine::{self, Started};
@@ -20,6 +21,7 @@ pub enum Act {
     Rollback(Kind),
     Condemn,
     Settle,
+    FactoryReset,
 }
 
 /// A history: a disk, what runs, what is asked, and which release must run and stay in the end.
@@ -56,8 +58,14 @@ impl Act {
             Self::Rollback(kind) => agent.rollback(*kind),
             Self::Condemn => agent.condemn("the application is dead"),
             Self::Settle => agent.settle(),
+            Self::FactoryReset => agent.factory_reset(&reset()),
         }
     }
+}
+
+/// The order of a factory reset; what becomes of it is played by the tests of the crate `reset`.
+fn reset() -> ResetRequest<'static> {
+    ResetRequest { confirm: "demo.example", then: Then::Start, by: "root", id: Guid::new(42), now: 1_700_000_000 }
 }
 
 impl Scenario {
@@ -163,6 +171,10 @@ impl Scenario {
         let Some(running) = facts.running else { return Move::Restart };
         match (kind, state) {
             (_, State::Leaving { .. }) => Move::Restart,
+            _ if matches!(self.act, Act::FactoryReset) => match facts.reset {
+                PendingReset::Asked(_) => Move::Done,
+                PendingReset::None | PendingReset::Unusable(_) => Move::Act(self.act.clone()),
+            },
             (Kind::Site, _) => {
                 let named = facts.boot.and_then(|boot| boot.site);
                 match named.and_then(sequence) == Some(goal) {
@@ -182,6 +194,11 @@ impl Scenario {
     }
 
     fn final_check(&self, facts: &Facts, before: [u64; 2]) -> Result<(), String> {
+        if let PendingReset::Asked(record) = &facts.reset
+            && record.floors != facts.floors()
+        {
+            return Err(format!("the reset would keep {:?} instead of {:?}", record.floors, facts.floors()));
+        }
         let now = floors(facts);
         let (kind, goal) = self.goal;
         let of = usize::from(kind == Kind::Site);
