@@ -148,6 +148,7 @@ fn lock(access: Access) -> Result<Option<Flock<File>>> {
     lock.map(Some).map_err(|_| Error::Busy("this appliance".into()))
 }
 
+/// Seconds since 1970 by the machine's clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time enters the journal; nothing is decided by it")]
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

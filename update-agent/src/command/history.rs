@@ -1,9 +1,12 @@
 //! `history`: what the journal remembers.
 
+use std::path::Path;
+
 use crate::error::{Doing, Result};
+use crate::failed_boot;
 use crate::journal::{Entry, Record};
 use crate::lifecycle::silent;
-use crate::workplace::{self, Access, Workplace};
+use crate::workplace::{self, Access, DATA, Workplace};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
@@ -13,10 +16,17 @@ pub struct Options {
     /// Print one JSON array
     #[arg(long)]
     json: bool,
+    /// Print the kept log of a release that was given up: the newest, or the
+    /// N-th from there
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", conflicts_with_all = ["json", "disk"])]
+    log: Option<usize>,
 }
 
 /// Prints it, oldest first.
 pub fn run(options: &Options) -> Result<()> {
+    if let Some(back) = options.log {
+        return print_log(back);
+    }
     let workplace = Workplace::open(&options.place, Access::Look)?;
     let records = workplace.agent(&silent).journal.history().0;
     if options.json {
@@ -38,6 +48,15 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+fn print_log(back: usize) -> Result<()> {
+    match failed_boot::read(Path::new(DATA), back).doing(|| "read the log of a failed release".into())? {
+        Some(log) => print!("{log}"),
+        None if back <= 1 => println!("no release was given up since the data partition was made"),
+        None => println!("there is no log number {back}; at most {} are kept, 1 is the newest", failed_boot::KEPT),
+    }
+    Ok(())
+}
+
 fn line(record: &Record) -> String {
     let text = match &record.entry {
         Entry::Begin { action } => format!("{} {}, slot {}: begun", action.verb, action.release, action.slot),
@@ -55,7 +74,7 @@ fn line(record: &Record) -> String {
 }
 
 /// `2026-03-01 12:30:05` in UTC; the calendar of 400 years counted from March (so that the leap day comes last).
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days.saturating_add(719_468);
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);

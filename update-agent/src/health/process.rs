@@ -70,7 +70,17 @@ mod tests {
     fn sleeper(folder: &Path, name: &str) -> Child {
         let program = folder.join(name);
         fs::copy("/bin/sleep", &program).unwrap();
-        Command::new(program).arg("60").spawn().unwrap()
+        let child = Command::new(program).arg("60").spawn().unwrap();
+        // The kernel wakes the parent a moment before the new program has its arguments.
+        assert!(soon(|| look(Some(name), None).is_ok()));
+        child
+    }
+
+    fn soon(holds: impl Fn() -> bool) -> bool {
+        (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            holds()
+        })
     }
 
     fn saw(name: Option<&str>, file: Option<&Path>) -> String {
@@ -90,11 +100,7 @@ mod tests {
         assert!(saw(Some("another-program"), Some(&file)).ends_with("is another program"));
         child.kill().unwrap();
         // Ended and not waited for: a zombie does no work.
-        let gone = (0..200).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            look(Some(name), None).is_err()
-        });
-        assert!(gone);
+        assert!(soon(|| look(Some(name), None).is_err()));
         assert!(saw(None, Some(&file)).ends_with("does not run"));
         child.wait().unwrap();
         assert_eq!(saw(Some(name), None), "no such process runs");

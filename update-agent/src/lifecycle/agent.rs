@@ -47,6 +47,19 @@ pub struct Done {
     pub state: State,
 }
 
+/// A release that runs and has not proved itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnTrial {
+    /// Base or site.
+    pub kind: Kind,
+    /// The slot it runs from.
+    pub slot: SlotId,
+    /// The release.
+    pub release: Release,
+    /// The names of the health checks that failed before it was installed.
+    pub baseline: Vec<String>,
+}
+
 /// A progress that tells nobody.
 pub fn silent(_: Phase, _: Bytes, _: Bytes) {}
 
@@ -90,7 +103,7 @@ impl Agent<'_> {
                 // That a slot is good proves that its release was committed, and it is about to lose that mark.
                 self.journal.keep_floors(facts.floors())?;
             }
-            let more = self.base(state, &Event::Settle { reason: reason(&facts, state) }, None)?;
+            let more = self.base(state, &Event::Settle { reason: failure_reason(&facts, state) }, None)?;
             if !more.is_empty() {
                 steps.extend(more);
                 facts = self.facts();
@@ -169,6 +182,16 @@ impl Agent<'_> {
         let mut done = self.settle()?;
         done.steps.extend(self.base(done.state, &Event::Condemn { reason: reason.into() }, None)?);
         Ok(self.finished(done))
+    }
+
+    /// What runs and has not proved itself. Read from the disk each time; empty on an image file, from which nothing runs.
+    pub fn on_trial(&self) -> Vec<OnTrial> {
+        let facts = self.facts();
+        let State::Trial { candidate, .. } = derive(&facts) else { return Vec::new() };
+        let Some(manifest) = facts.content(Kind::Base, candidate).manifest() else { return Vec::new() };
+        let release = Release::from(manifest);
+        let baseline = facts.history.baseline(release.build_id);
+        vec![OnTrial { kind: Kind::Base, slot: candidate, release, baseline }]
     }
 
     fn finished(&self, done: Done) -> Done {
@@ -313,7 +336,7 @@ fn outcome_of(action: &Action, facts: &Facts) -> Option<Outcome> {
 }
 
 /// Why the slot that failed its trial did: what the initramfs program wrote down, else what can be counted.
-pub(super) fn reason(facts: &Facts, state: State) -> String {
+pub fn failure_reason(facts: &Facts, state: State) -> String {
     let State::Failed { failed, .. } = state else { return String::new() };
     let build = facts.base.get(failed).manifest().map(|manifest| manifest.build_id);
     let known = facts.failures.iter().rev().find(|failure| match failure.build_id {

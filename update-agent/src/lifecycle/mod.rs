@@ -18,7 +18,7 @@ mod summary;
 mod transition;
 
 pub use admission::{Misfit, Model, Unfit, admit};
-pub use agent::{Agent, Done, silent};
+pub use agent::{Agent, Done, OnTrial, failure_reason, silent};
 pub use facts::{Facts, Running, load};
 pub use reset::{PendingReset, Request as ResetRequest};
 pub use site::{SiteEvent, SiteState, site_transition};

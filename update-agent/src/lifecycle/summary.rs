@@ -5,7 +5,7 @@ use formats::manifest::Kind;
 use formats::reset_record::Then;
 use serde::Serialize;
 
-use super::agent::reason;
+use super::agent::failure_reason;
 use super::facts::Facts;
 use super::reset::PendingReset;
 use super::state::{State, derive};
@@ -170,7 +170,7 @@ fn failures(facts: &Facts, state: State) -> Vec<Failure> {
     if let State::Failed { failed, .. } = state
         && let Some(manifest) = facts.base.get(failed).manifest()
     {
-        failures.push(Failure { slot: failed, release: manifest.into(), reason: reason(facts, state) });
+        failures.push(Failure { slot: failed, release: manifest.into(), reason: failure_reason(facts, state) });
     }
     for kind in [Kind::Base, Kind::Site] {
         let said = facts.history.last(kind).filter(|_| kind == Kind::Site || failures.is_empty());
