@@ -202,10 +202,18 @@ impl Guest {
 
     /// One byte per second is as good as none; zero means no limit (QMP `block_set_io_throttle`).
     fn throttle(&mut self, drive: usize, bytes_per_second: u64) -> Result<()> {
-        let limits = json!({
-            "id": device_id(drive), "bps": bytes_per_second, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
-        });
-        let answer = self.parts.monitor.execute_with("block_set_io_throttle", &limits, MONITOR_PATIENCE);
+        let mut answer = Err(String::new());
+        // The block device of virtio is a part of its PCI device.
+        for part in ["/virtio-backend", ""] {
+            let limits = json!({
+                "id": format!("/machine/peripheral/{}{part}", device_id(drive)), "bps": bytes_per_second,
+                "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+            });
+            answer = self.parts.monitor.execute_with("block_set_io_throttle", &limits, MONITOR_PATIENCE);
+            if answer.is_ok() {
+                break;
+            }
+        }
         answer.map(drop).map_err(|problem| self.failure(problem))
     }
 

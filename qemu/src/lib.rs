@@ -26,6 +26,7 @@ pub mod console;
 pub mod disk;
 pub mod error;
 pub mod firmware;
+pub mod forge;
 pub mod guest;
 pub mod junit;
 mod log;

@@ -9,9 +9,11 @@ mod boot;
 mod power_cut;
 mod scenarios;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use qemu::forge::Fault;
 
 /// Boots appliance images in QEMU
 #[derive(Debug, Parser)]
@@ -30,8 +32,26 @@ enum Verb {
     PowerCut(power_cut::PowerCut),
     /// Play scenarios: what is done to an appliance, and what has to be seen
     Scenario(scenarios::Scenarios),
+    /// Make a package that is validly signed and wrong, from one that is right
+    Forge(Forge),
     /// Say whether this machine can run guests under KVM, by running one
     Probe,
+}
+
+/// Options of `forge`.
+#[derive(Debug, Args)]
+struct Forge {
+    /// The package to start from
+    package: PathBuf,
+    /// The new package; must not exist
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// What shall be wrong with it
+    #[arg(long, value_enum)]
+    fault: Fault,
+    /// Keys directory with the key that signed the package
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Boot(boot) => boot.run(),
         Verb::PowerCut(power_cut) => power_cut.run(),
         Verb::Scenario(scenarios) => scenarios.run(),
+        Verb::Forge(forge) => qemu::forge::forge(&forge.package, &forge.output, &forge.keys, forge.fault),
         Verb::Probe => {
             println!("kvm: {}", qemu::accelerator::probe(qemu::Accelerator::Kvm));
             println!("tcg: {}", qemu::accelerator::probe(qemu::Accelerator::Tcg));
@@ -65,7 +86,7 @@ mod tests {
         Cli::command().debug_assert();
         let mut command = Cli::command().term_width(80);
         command.build();
-        for verb in ["boot", "scenario", "probe"] {
+        for verb in ["boot", "scenario", "forge", "probe"] {
             let help = command.find_subcommand_mut(verb).unwrap().render_long_help().to_string();
             assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
         }
