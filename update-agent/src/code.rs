@@ -87,6 +87,8 @@ codes! {
     NeedsSite = "needs-site", 5;
     /// The present site could not run on it.
     LeavesSiteBehind = "leaves-site-behind", 5;
+    /// The base accepts only other sites.
+    RefusedByBase = "refused-by-base", 5;
     /// For a site with another host name.
     OtherHostname = "other-hostname", 5;
     /// Has no image for a slot.
@@ -95,6 +97,8 @@ codes! {
     TooBig = "too-big", 5;
     /// A release is on trial.
     OnTrial = "on-trial", 5;
+    /// A site is on trial.
+    SiteOnTrial = "site-on-trial", 5;
     /// The running slot was given up.
     RestartFirst = "restart-first", 5;
     /// Nothing to commit before a restart.
@@ -103,6 +107,8 @@ codes! {
     NoWayBack = "no-way-back", 5;
     /// No site to go back to.
     NoSiteToGoBackTo = "no-site-to-go-back-to", 5;
+    /// The base cannot switch its site while it runs.
+    NoSiteHook = "no-site-hook", 5;
     /// Nothing is on trial.
     NothingOnTrial = "nothing-on-trial", 5;
     /// No slot is marked good.
@@ -134,6 +140,10 @@ codes! {
     Io = "io", 6;
     /// The process that reads packages died, lied or hung.
     ReaderFailed = "reader-failed", 6;
+    /// The site could not be switched, and the one before runs again.
+    SiteNotSwitched = "site-not-switched", 6;
+    /// The site could not be switched, and the one before does not run either.
+    SiteDown = "site-down", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

@@ -50,9 +50,6 @@ pub enum Error {
     /// The release does not suit this appliance.
     #[error(transparent)]
     Unfit(#[from] crate::lifecycle::Unfit),
-    /// There is no site to go back to.
-    #[error("there is no site to go back to: {0}")]
-    NoSiteToGoBackTo(String),
     /// A factory reset without the right words.
     #[error("not confirmed: a factory reset of this appliance needs the text \"{wanted}\"")]
     NotConfirmed {
@@ -62,6 +59,15 @@ pub enum Error {
     /// Taking back what nobody asked for.
     #[error("no factory reset is pending")]
     NoResetPending,
+    /// The site could not be switched; the one before runs again.
+    #[error("the site is not switched: {0}")]
+    SiteNotSwitched(String),
+    /// The site could not be switched, and the one before does not run either.
+    #[error("no site runs: {0}; restart the appliance to get the site before")]
+    SiteDown(String),
+    /// The base has no hook.
+    #[error("this base cannot switch a site while it runs: it has no \"{0}\"; install a base that has one")]
+    NoSiteHook(String),
     /// The package contradicts itself.
     #[error("the package is damaged: {0}")]
     Source(String),
@@ -113,9 +119,11 @@ impl Error {
             Self::Rotten(_) => Code::SlotDamaged,
             Self::NotNow(refusal) => refusal.code(),
             Self::Unfit(unfit) => unfit.misfit.code(),
-            Self::NoSiteToGoBackTo(_) => Code::NoSiteToGoBackTo,
             Self::NotConfirmed { .. } => Code::NotConfirmed,
             Self::NoResetPending => Code::NoResetPending,
+            Self::SiteNotSwitched(_) => Code::SiteNotSwitched,
+            Self::SiteDown(_) => Code::SiteDown,
+            Self::NoSiteHook(_) => Code::NoSiteHook,
             Self::Source(_) | Self::Changed { .. } => Code::PackageChanged,
             Self::Reader(_) => Code::ReaderFailed,
             Self::Busy(_) => Code::Busy,

@@ -23,6 +23,7 @@ pub mod lifecycle;
 mod plain_file;
 pub mod reader;
 pub mod serve;
+pub mod site;
 pub mod slot;
 pub mod source;
 pub mod state;

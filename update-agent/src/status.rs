@@ -12,7 +12,8 @@ use formats::reset_record::Then;
 use serde::Serialize;
 
 use crate::error::{At, Doing, Result};
-use crate::lifecycle::{Occupant, Summary, silent, summarize};
+use crate::lifecycle::{Facts, Occupant, Summary, silent, summarize};
+use crate::slot;
 use crate::state::{self, Blocks};
 use crate::workplace::{self, Access, Workplace};
 
@@ -104,9 +105,16 @@ pub fn report(path: &Path) -> Result<BootReport> {
     BootReport::parse(&bytes).at(|| path.display().to_string())
 }
 
-fn gather(report: BootReport, trust: Option<&Path>) -> Status {
+fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
     let lifecycle = Workplace::appliance(&report, trust, Access::Look)
-        .map(|workplace| summarize(&workplace.agent(&silent).facts()))
+        .map(|workplace| {
+            let facts = workplace.agent(&silent).facts();
+            // The report is about the start; the site may have been switched since.
+            if let Some(site) = site_now(&facts) {
+                report.site = Some(site);
+            }
+            summarize(&facts)
+        })
         .map_err(|problem| eprintln!("update-agent: {problem}"))
         .ok();
     let blocks: Option<Blocks> = report
@@ -126,6 +134,22 @@ fn gather(report: BootReport, trust: Option<&Path>) -> Status {
         failures,
         state,
     }
+}
+
+/// The site that runs now, in the form of the report; nothing when none does.
+fn site_now(facts: &Facts) -> Option<SiteReport> {
+    let slot = facts.active_site()?;
+    let slot::Content::Whole(site) = facts.site.get(slot) else { return None };
+    let manifest = site.manifest();
+    let content = Content {
+        name: manifest.name.clone(),
+        version: manifest.version.to_string(),
+        build_id: manifest.build_id,
+        sequence: manifest.sequence,
+        verified: true,
+        signers: site.signers().iter().map(|signer| signer.name.clone()).collect(),
+    };
+    Some(SiteReport::Running { slot, content })
 }
 
 /// The line a test waits for on the serial console.
@@ -186,6 +210,7 @@ fn text(status: &Status) -> String {
 /// What is on trial, what the next restart does, and what failed.
 fn lifecycle_lines(text: &mut String, summary: &Summary) {
     line(text, "update", &summary.state);
+    line(text, "", &format!("site: {}", summary.site_state));
     let next = &summary.next_restart;
     if let Some(base) = &next.base {
         let otherwise = next.otherwise.as_ref().map(|other| format!("; else {}", occupant(other))).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What a command works on: the running appliance, or a disk image file.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,22 +8,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use formats::boot_report::{BootFailure, BootReport, FAILURES_LIMIT, FAILURES_PATH, REPORT_PATH, SiteReport};
 use formats::trust::TrustStore;
+use formats::{Guid, SlotId};
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::disk::Disk;
 use crate::disk::appliance::Appliance;
 use crate::disk::image::Image;
+use crate::disk::{Disk, Part};
 use crate::error::{At, Doing, Error, Result};
 use crate::health::{self, Examiner, Nothing, Rounds};
 use crate::journal::{Directory, Journal, Memory, Store};
 use crate::lifecycle::{Agent, Running};
 use crate::plain_file;
+use crate::site::{Mounted, Site};
 use crate::slot::Progress;
 
 /// Where the initramfs program leaves the keys it verified this start with.
 pub const TRUST_PATH: &str = "/run/bulkhead/trust.json";
 /// Where the agent keeps what must survive a restart.
 pub const DATA: &str = "/data";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const LOCK: &str = "/run/bulkhead/agent.lock";
 
 /// Options of every command that looks at slots.
@@ -45,6 +49,7 @@ pub struct Workplace {
     store: Box<dyn Store>,
     trust: TrustStore,
     running: Option<Running>,
+    site: Option<Mounted>,
     failures: Vec<BootFailure>,
     health: Box<dyn Examiner>,
     /// Held while this value lives: two agents never change one disk at the same time.
@@ -75,6 +80,7 @@ impl Workplace {
             store: Box::new(Memory::default()),
             trust: trust_store(trust)?,
             running: None,
+            site: None,
             failures: Vec::new(),
             health: Box::new(Nothing),
             _lock: None,
@@ -83,10 +89,17 @@ impl Workplace {
 
     /// The running appliance.
     pub fn appliance(report: &BootReport, trust: Option<&Path>, access: Access) -> Result<Self> {
+        let disk = Appliance::open(Path::new(&report.disk))?;
+        let trust = trust_store(trust.unwrap_or(Path::new(TRUST_PATH)))?;
+        let mut partitions = BTreeMap::new();
+        for slot in SlotId::BOTH {
+            partitions.extend(disk.partition(Part::Site(slot))?.map(|partition| (slot, partition)));
+        }
         Ok(Self {
-            disk: Box::new(Appliance::open(Path::new(&report.disk))?),
+            disk: Box::new(disk),
             store: Box::new(Directory::new(&Path::new(DATA).join("bulkhead"))),
-            trust: trust_store(trust.unwrap_or(Path::new(TRUST_PATH)))?,
+            site: Some(Mounted::new(partitions, trust.clone())),
+            trust,
             running: Some(running(report)),
             failures: failures(),
             health: Box::new(Rounds::new(Arc::new(health::Appliance::default()))),
@@ -101,6 +114,7 @@ impl Workplace {
             journal: Journal::new(self.store.as_ref(), now),
             trust: &self.trust,
             running: self.running,
+            site: self.site.as_ref().map(|site| site as &dyn Site),
             failures: self.failures.clone(),
             health: self.health.as_ref(),
             progress,
@@ -125,7 +139,12 @@ pub fn running(report: &BootReport) -> Running {
         _ => None,
     };
     let site_named_then = report.state.newest.as_ref().and_then(|state| state.site);
-    Running { base: report.slot, site, site_named_then }
+    Running { base: report.slot, site, site_started: true, site_then: site, site_named_then, boot: boot_id() }
+}
+
+/// Which start of the machine this is; the kernel draws a number for each.
+fn boot_id() -> Option<Guid> {
+    fs::read_to_string(BOOT_ID).ok()?.trim().parse().ok()
 }
 
 /// Starts the initramfs program gave up, oldest first.

@@ -34,6 +34,7 @@ fn with_agent<T>(disk: &Disk, work: impl FnOnce(&Agent<'_>) -> T) -> T {
         journal: Journal::new(disk, || 1_700_000_000),
         trust: &trust,
         running: Some(running(A, Some(A))),
+        site: None,
         failures: Vec::new(),
         health: &update_agent::health::Nothing,
         progress: &silent,

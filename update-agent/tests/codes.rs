@@ -44,6 +44,7 @@ fn refusals() -> Vec<Error> {
         Misfit::NeedsBase { needed: range.clone(), base: version.clone() },
         Misfit::NeedsSite { needed: range.clone(), site: None },
         Misfit::LeavesSiteBehind { site: version, needed: range },
+        Misfit::RefusedByBase { base: semver::Version::new(1, 0, 0), needed: semver::VersionReq::STAR },
         Misfit::OtherSite { theirs: "a".into(), ours: "b".into() },
         Misfit::NoSlot(Kind::Licence),
         Misfit::TooBig("by 1".into()),
@@ -54,6 +55,8 @@ fn refusals() -> Vec<Error> {
         Refusal::NotStarted { candidate: slot },
         Refusal::NoWayBack { slot, spare: Spare::Nothing },
         Refusal::NothingOnTrial,
+        Refusal::SiteOnTrial { candidate: slot },
+        Refusal::NoSite { problem: "x".into() },
         Refusal::NoGoodSlot { slot },
         Refusal::Lost,
     ];
@@ -67,7 +70,7 @@ fn refusals() -> Vec<Error> {
     all.push(Error::Reader("x".into()));
     all.push(Error::Rotten("x".into()));
     all.push(Error::NotKept("x".into()));
-    all.push(Error::NoSiteToGoBackTo("x".into()));
+    all.extend([Error::SiteNotSwitched("x".into()), Error::SiteDown("x".into()), Error::NoSiteHook("x".into())]);
     all.push(Error::Busy("x".into()));
     all
 }

@@ -23,9 +23,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cuts::{Effort, every_cut, every_kill};
+use formats::SlotId;
 use formats::trust::TrustStore;
 use update_agent::disk::Part;
 use update_agent::disk::simulated::{Medium, Operation};
+use update_agent::site::Now;
 use verdict::Scenario;
 
 /// Distinct media of one scenario, by a 128-bit mix of all bytes.
@@ -88,7 +90,9 @@ fn judge_log(scenario: &Scenario, log: &[Operation], trust: &TrustStore, effort:
         complain(&mut tally.violations, place, verdict);
     });
     every_kill(&scenario.start, log, &mut |medium, place| {
-        if seen.is_new(medium, 1).is_some() {
+        let Now { slot, started } = medium.site.unwrap_or(Now { slot: None, started: true });
+        let mounted = slot.map_or(0, |slot| 1 + u64::from(slot == SlotId::B)) * 2 + u64::from(started);
+        if seen.is_new(medium, 1 + mounted).is_some() {
             tally.kills += 1;
             complain(&mut tally.violations, place, scenario.after_kill(medium, trust));
         }

@@ -36,6 +36,7 @@ fn with_agent<T>(disk: &Disk, running: Running, work: impl FnOnce(&Agent<'_>) ->
         journal: Journal::new(disk, || 0),
         trust: &trust,
         running: Some(running),
+        site: None,
         failures: Vec::new(),
         health: &update_agent::health::Nothing,
         progress: &silent,

@@ -457,6 +457,7 @@ fn a_reader_that_fails_in_the_middle_leaves_the_slot_empty() {
             journal: Journal::new(&disk, || 0),
             trust: &trust,
             running: Some(running(A, None)),
+            site: None,
             failures: Vec::new(),
             health: &update_agent::health::Nothing,
             progress: &silent,

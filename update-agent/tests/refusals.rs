@@ -15,6 +15,7 @@ use update_agent::disk::simulated::{Disk, Fault, Operation};
 use update_agent::error::Error;
 use update_agent::journal::{Journal, Outcome};
 use update_agent::lifecycle::{Agent, Done, Model, Running, State, derive, silent};
+use update_agent::site::Site;
 
 const GOOD: SlotState = SlotState::GOOD;
 
@@ -31,6 +32,7 @@ fn with_agent<T>(disk: &Disk, running: Option<Running>, work: impl FnOnce(&Agent
         journal: Journal::new(disk, || 0),
         trust: &trust,
         running,
+        site: running.map(|_| disk as &dyn Site),
         failures: Vec::new(),
         health: &update_agent::health::Nothing,
         progress: &silent,
@@ -101,7 +103,7 @@ fn a_floor_outlives_the_slot_it_was_reached_in() {
 fn a_release_that_failed_raises_no_floor_even_when_a_lost_boot_state_calls_its_slot_good() {
     let disk = disk();
     install(&disk, &release(Kind::Base, 5), None).unwrap();
-    with_agent(&disk, Some(running(B, Some(A))), |agent| agent.condemn("no page")).unwrap();
+    with_agent(&disk, Some(running(B, Some(A))), |agent| agent.condemn(Kind::Base, "no page")).unwrap();
     let mut medium = disk.medium();
     medium.set(Part::State, formats::state_volume::image(&state(A, GOOD, GOOD, Some(A))).unwrap());
     install(&Disk::new(medium), &release(Kind::Base, 4), None).unwrap();

@@ -60,8 +60,6 @@ pub fn run(options: &Options) -> Result<()> {
             return restart();
         }
         log("restart to try it; \"update-agent rollback\" takes it back before that");
-    } else if !workplace.is_image() {
-        log("the site starts from it at the next restart");
     }
     Ok(())
 }

@@ -20,4 +20,5 @@ fn conclude(workplace: &Workplace, done: &Done) {
     }
     let where_ = if workplace.is_image() { "image" } else { "appliance" };
     log(&format!("{where_}: {}", done.state));
+    log(&format!("site: {}", done.site));
 }

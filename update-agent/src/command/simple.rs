@@ -18,7 +18,7 @@ pub struct Commit {
 /// Options of `rollback`.
 #[derive(Debug, clap::Args)]
 pub struct Rollback {
-    /// Go back to the other site instead of the base before this one
+    /// Go back to the other site, at once, instead of to the base before
     #[arg(long)]
     site: bool,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub fn rollback(options: &Rollback) -> Result<()> {
     let kind = if options.site { Kind::Site } else { Kind::Base };
     let done = workplace.agent(&silent).rollback(kind)?;
     conclude(&workplace, &done);
-    if !workplace.is_image() {
+    if kind == Kind::Base && !workplace.is_image() {
         log("it takes effect at the next restart");
     }
     Ok(())

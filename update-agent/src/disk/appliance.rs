@@ -10,12 +10,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use appliance::Partition;
 use appliance::direct::{Access, Direct};
 use formats::Bytes;
 
 use super::image::read_table;
 use super::{Disk, Part};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 
 /// The partitions of the booted disk. Opened when first used: slots for reading by anyone, for writing exclusively.
 pub struct Appliance {
@@ -61,6 +62,15 @@ impl Appliance {
     }
 }
 
+impl Appliance {
+    /// A partition for the device mapper; nothing when this disk has none of that name.
+    pub fn partition(&self, part: Part) -> Result<Option<Partition>> {
+        let Some(node) = self.nodes.get(&part) else { return Ok(None) };
+        let found = Partition::behind(&part.label(), &node.path, node.size.0);
+        found.map(Some).map_err(|problem| Error::SiteNotSwitched(problem.to_string()))
+    }
+}
+
 impl Disk for Appliance {
     fn size(&self, part: Part) -> io::Result<Bytes> {
         Ok(self.node(part)?.size)
@@ -79,6 +89,13 @@ impl Disk for Appliance {
     fn flush(&self, part: Part) -> io::Result<()> {
         let access = if part == Part::State { Access::DurableWrite } else { Access::ExclusiveWrite };
         self.with(&self.writers, part, access, Direct::flush)
+    }
+
+    fn release(&self, part: Part) {
+        // Never while it is borrowed: this is not called from inside a write.
+        if let Ok(mut writers) = self.writers.try_borrow_mut() {
+            writers.remove(&part);
+        }
     }
 }
 

@@ -75,6 +75,8 @@ pub trait Disk {
     fn write(&self, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Returns once every earlier write to this partition is on the medium.
     fn flush(&self, part: Part) -> io::Result<()>;
+    /// Lets go of a partition that was written, so that others may use it.
+    fn release(&self, _: Part) {}
 }
 
 /// The state partition of a disk, as the boot state code wants it: every write is one sector and durable.

@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use formats::Bytes;
+use formats::{Bytes, SlotId};
 
 use super::Part;
+use crate::error::{Error, Result};
 use crate::journal::Store;
+use crate::site::{Now, Site};
 
 /// Bytes in the unit no disk tears.
 pub const SECTOR: usize = 512;
@@ -24,6 +26,8 @@ pub struct Medium {
     parts: BTreeMap<Part, Arc<Vec<u8>>>,
     /// The journal file.
     pub journal: Vec<u8>,
+    /// What is mounted as the site: memory, lost when the power goes.
+    pub site: Option<Now>,
 }
 
 /// One thing that was done, in order.
@@ -37,6 +41,8 @@ pub enum Operation {
     Append(Vec<u8>),
     /// The journal file was replaced, atomically as by rename.
     Replace(Vec<u8>),
+    /// The site was stopped, unmounted, mounted or started.
+    Site(Now),
 }
 
 /// Bytes written to a partition.
@@ -63,6 +69,21 @@ pub enum Fault {
     Flush(usize),
     /// The journal cannot be written: no space.
     Journal,
+    /// This step of the switch to this site slot, or away from it, fails.
+    Site(SiteStep, SlotId),
+}
+
+/// A step of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteStep {
+    /// Ending its processes.
+    Stop,
+    /// Unmounting it.
+    Close,
+    /// Mounting it.
+    Open,
+    /// Starting its processes.
+    Start,
 }
 
 /// The simulated disk.
@@ -98,6 +119,7 @@ impl Medium {
             Operation::Flush(_) => {}
             Operation::Append(bytes) => self.journal.extend_from_slice(bytes),
             Operation::Replace(bytes) => self.journal.clone_from(bytes),
+            Operation::Site(now) => self.site = Some(*now),
         }
     }
 
@@ -205,5 +227,53 @@ impl Store for Disk {
         }
         self.record(Operation::Replace(bytes.to_vec()));
         Ok(())
+    }
+}
+
+impl Disk {
+    fn site_now(&self) -> Now {
+        self.medium.borrow().site.unwrap_or(Now { slot: None, started: true })
+    }
+
+    fn site_step(&self, step: SiteStep, slot: Option<SlotId>, now: Now) -> Result<()> {
+        if slot.is_some_and(|slot| self.fault.get() == Some(Fault::Site(step, slot))) {
+            return Err(Error::SiteNotSwitched(format!("injected failure of {step:?}")));
+        }
+        self.record(Operation::Site(now));
+        Ok(())
+    }
+}
+
+impl Site for Disk {
+    fn now(&self) -> Result<Now> {
+        Ok(self.site_now())
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<()> {
+        let slot = self.site_now().slot;
+        self.site_step(SiteStep::Stop, slot, Now { slot, started: false })
+    }
+
+    fn close(&self, slot: SlotId) -> Result<()> {
+        if self.site_now() != (Now { slot: Some(slot), started: false }) {
+            return Err(Error::Bug(format!("site slot {slot} is closed while it is not mounted or still used")));
+        }
+        self.site_step(SiteStep::Close, Some(slot), Now { slot: None, started: false })
+    }
+
+    fn open(&self, slot: SlotId) -> Result<()> {
+        if self.site_now().slot.is_some() {
+            return Err(Error::Bug(format!("site slot {slot} is opened over another one")));
+        }
+        self.site_step(SiteStep::Open, Some(slot), Now { slot: Some(slot), started: false })
+    }
+
+    fn start(&self) -> Result<()> {
+        let slot = self.site_now().slot;
+        self.site_step(SiteStep::Start, slot, Now { slot, started: true })
     }
 }

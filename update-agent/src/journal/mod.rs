@@ -106,22 +106,26 @@ impl History {
         Ok(self.0.iter().map(Record::encode).collect::<std::io::Result<Vec<_>>>()?.concat())
     }
 
-    /// The newer half, with the floors of everything as its first record.
+    /// The newer half, with the floors of everything as its first record. What is open is kept however old it is.
     fn shortened(&self, number: u64) -> Self {
-        let kept = self.0.get(self.0.len().div_ceil(2)..).unwrap_or_default();
+        let (dropped, kept) = self.0.split_at_checked(self.0.len().div_ceil(2)).unwrap_or_default();
         let entry = Entry::Floors { floors: self.floors() };
         let floors = Record { format: record::FORMAT, number: number.saturating_sub(1), time: 0, entry };
-        Self([&[floors], kept].concat())
+        let open = [Kind::Base, Kind::Site].map(|kind| self.open(kind).map(|open| open.number));
+        let old = dropped.iter().filter(|record| open.contains(&Some(record.number)));
+        Self([floors].iter().chain(old).chain(kept).cloned().collect())
     }
 
-    /// The action that was begun last and never ended. Earlier ones without an end were ended by being passed over.
-    pub fn open(&self) -> Option<Open> {
-        let last =
-            self.0.iter().rev().find(|record| matches!(record.entry, Entry::Begin { .. } | Entry::End { .. }))?;
-        match &last.entry {
-            Entry::Begin { action } => Some(Open { number: last.number, action: action.clone() }),
+    /// The action on packages of this kind that was begun last and never ended. Earlier ones without an end were ended by being passed
+    /// over. Base and site are independent of each other: a base may be committed while a site is on trial.
+    pub fn open(&self, kind: Kind) -> Option<Open> {
+        self.0.iter().rev().find_map(|record| match &record.entry {
+            Entry::Begin { action } if action.release.kind == kind => {
+                Some(Some(Open { number: record.number, action: action.clone() }))
+            }
+            Entry::End { action, .. } if action.release.kind == kind => Some(None),
             _ => None,
-        }
+        })?
     }
 
     /// The highest sequence ever committed of each package line.
@@ -144,9 +148,9 @@ impl History {
         floors
     }
 
-    /// Names of the health checks that failed before this build was last installed or gone back to.
+    /// Names of the health checks that failed before this build was last installed, tried or gone back to.
     pub fn baseline(&self, build: Digest) -> Vec<String> {
-        let asks = |verb| matches!(verb, Verb::Install | Verb::Rollback);
+        let asks = |verb| matches!(verb, Verb::Install | Verb::Rollback | Verb::Try);
         let newest = self.0.iter().rev().find_map(|record| match &record.entry {
             Entry::Begin { action } | Entry::End { action, .. } => {
                 (action.release.build_id == build && asks(action.verb)).then_some(action)
@@ -169,9 +173,13 @@ impl History {
         self.0.iter().filter_map(|record| record.entry.outcome()).any(|(release, ..)| release.build_id == build)
     }
 
-    /// How the last change of this kind ended, for everything that says something about a release.
+    /// How the last change of this kind ended, for everything that says something about a release. That what ran anyway was found
+    /// healthy is no change.
     pub fn last(&self, kind: Kind) -> Option<(&Release, SlotId, &Outcome, u64)> {
-        self.0.iter().rev().find_map(|record| {
+        let changes = self.0.iter().rev();
+        let mut changes =
+            changes.filter(|record| !matches!(record.entry, Entry::Note { outcome: Outcome::Committed, .. }));
+        changes.find_map(|record| {
             let (release, slot, outcome) = record.entry.outcome()?;
             (release.kind == kind).then_some((release, slot, outcome, record.time))
         })

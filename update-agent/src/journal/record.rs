@@ -5,7 +5,7 @@ use std::io;
 
 use formats::journal;
 use formats::manifest::{Kind, Manifest};
-use formats::{Digest, SlotId};
+use formats::{Digest, Guid, SlotId};
 use serde::{Deserialize, Serialize};
 
 pub use formats::journal::{FORMAT, Floor};
@@ -76,6 +76,9 @@ pub struct Action {
     /// Why, when there is more to say than that someone asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which start of the machine it was begun in, as the kernel numbers them; nothing on an image file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Guid>,
     /// Names of the health checks that failed before it was begun: they do not count against the release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baseline: Vec<String>,
@@ -85,11 +88,13 @@ pub struct Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
-    /// Write a slot and start it on trial (base) or switch to it (site).
+    /// Write a slot. A base then starts on trial at the next restart.
     Install,
+    /// Let a site run that has to prove itself; open for as long as its trial lasts.
+    Try,
     /// Make the running slot the one to stay.
     Commit,
-    /// Start the other slot, which was good before, on trial (base) or switch to it (site).
+    /// Start the other base slot, which was good before, on trial.
     Rollback,
     /// Take back an install or rollback that waits for its restart.
     Disarm,
@@ -119,9 +124,13 @@ pub struct Release {
 pub enum Outcome {
     /// Complete, starts on trial at the next restart.
     Armed,
+    /// A site is complete in its slot.
+    Written,
+    /// A site is complete in its slot, and is tried once the base it needs is committed.
+    Waiting,
     /// Proved itself.
     Committed,
-    /// The site runs from this slot from now on.
+    /// The site starts from this slot at the next start of the machine; on image files.
     Switched,
     /// Taken back before the restart.
     Disarmed,
@@ -137,6 +146,13 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+impl Action {
+    /// To do this, for no more reason than that someone asked for it.
+    pub fn new(verb: Verb, release: Release, slot: SlotId) -> Self {
+        Self { verb, release, slot, reason: None, boot: None, baseline: Vec::new() }
+    }
 }
 
 impl Record {
@@ -185,6 +201,7 @@ impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Install => "install",
+            Self::Try => "try",
             Self::Commit => "commit",
             Self::Rollback => "roll back to",
             Self::Disarm => "take back",
@@ -197,6 +214,8 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Armed => f.write_str("complete, starts on trial at the next restart"),
+            Self::Written => f.write_str("complete in its slot"),
+            Self::Waiting => f.write_str("complete in its slot, waits for the base it needs to be committed"),
             Self::Committed => f.write_str("committed"),
             Self::Switched => f.write_str("switched to"),
             Self::Disarmed => f.write_str("taken back"),

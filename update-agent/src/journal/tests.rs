@@ -9,7 +9,7 @@ fn release(sequence: u64) -> Release {
 }
 
 fn action(verb: Verb, sequence: u64) -> Action {
-    Action { verb, release: release(sequence), slot: SlotId::B, reason: None, baseline: Vec::new() }
+    Action::new(verb, release(sequence), SlotId::B)
 }
 
 fn journal(store: &dyn Store) -> Journal<'_> {
@@ -21,9 +21,9 @@ fn an_intent_is_on_disk_before_begin_returns_and_open_until_it_is_ended() {
     let store = Memory::default();
     let journal = journal(&store);
     let open = journal.begin(action(Verb::Install, 2)).unwrap();
-    assert_eq!(journal.history().open().unwrap().action, action(Verb::Install, 2));
+    assert_eq!(journal.history().open(Kind::Base).unwrap().action, action(Verb::Install, 2));
     journal.end(open, Outcome::Armed).unwrap();
-    assert!(journal.history().open().is_none());
+    assert!(journal.history().open(Kind::Base).is_none());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_shortened_journal_keeps_floors_and_the_open_intent_and_stays_within_its_lim
     let mut longest = 0;
     for round in 0..400 {
         let open = journal.begin(action(Verb::Install, 1)).unwrap();
-        assert_eq!(journal.history().open().unwrap().action.release.sequence, 1, "round {round}");
+        assert_eq!(journal.history().open(Kind::Base).unwrap().action.release.sequence, 1, "round {round}");
         journal.end(open, Outcome::Failed { reason: "the disk is tired".into() }).unwrap();
         longest = longest.max(store.load().unwrap().len());
     }
@@ -72,6 +72,25 @@ fn a_shortened_journal_keeps_floors_and_the_open_intent_and_stays_within_its_lim
     assert!(longest <= LIMIT, "{longest}");
     let numbers: Vec<u64> = journal.history().0.iter().map(|record| record.number).collect();
     assert_eq!(numbers.last(), Some(&801));
+}
+
+#[test]
+fn a_trial_of_a_site_stays_open_while_a_base_is_changed_and_while_the_journal_is_shortened() {
+    let store = Memory::default();
+    let journal = journal(&store);
+    let site = Release { kind: Kind::Site, ..release(5) };
+    let action = Action { baseline: vec!["clock".into()], ..Action::new(Verb::Try, site, SlotId::B) };
+    let trial = journal.begin(action.clone()).unwrap();
+    for _ in 0..400 {
+        let open = journal.begin(self::action(Verb::Commit, 1)).unwrap();
+        journal.end(open, Outcome::Committed).unwrap();
+        assert_eq!(journal.history().open(Kind::Site).unwrap().action, action);
+    }
+    assert_eq!(journal.history().open(Kind::Base).map(|open| open.action), None);
+    assert_eq!(journal.history().baseline(release(5).build_id), ["clock"]);
+    journal.end(trial, Outcome::Committed).unwrap();
+    assert!(journal.history().open(Kind::Site).is_none());
+    assert_eq!(journal.history().0.iter().filter(|record| matches!(record.entry, Entry::Floors { .. })).count(), 1);
 }
 
 #[test]

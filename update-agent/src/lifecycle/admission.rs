@@ -4,9 +4,11 @@
 
 use formats::Bytes;
 use formats::manifest::{Kind, Manifest};
+use formats::site::{Mismatch, check_pair};
 use semver::{Version, VersionReq};
 
 use super::facts::Facts;
+use super::state::{State, derive};
 use crate::code::Code;
 
 /// A release that does not suit, and why. Each reason says the way out.
@@ -72,6 +74,16 @@ pub enum Misfit {
         /// What that needs.
         needed: VersionReq,
     },
+    /// The base accepts only other sites.
+    #[error(
+        "is no site for base {base}, which needs site {needed}; install a base that accepts it first, or another site"
+    )]
+    RefusedByBase {
+        /// A base that may start.
+        base: Version,
+        /// The sites it accepts.
+        needed: VersionReq,
+    },
     /// It is bound to another host name.
     #[error("is for the site \"{theirs}\"; this appliance serves \"{ours}\"")]
     OtherSite {
@@ -97,6 +109,7 @@ impl Misfit {
             Self::NeedsBase { .. } => Code::NeedsBase,
             Self::NeedsSite { .. } => Code::NeedsSite,
             Self::LeavesSiteBehind { .. } => Code::LeavesSiteBehind,
+            Self::RefusedByBase { .. } => Code::RefusedByBase,
             Self::OtherSite { .. } => Code::OtherHostname,
             Self::NoSlot(_) => Code::NoSlot,
             Self::TooBig(_) => Code::TooBig,
@@ -167,18 +180,28 @@ fn base_misfit(facts: &Facts, base: &Manifest) -> Option<Misfit> {
     left_behind.then(|| Misfit::LeavesSiteBehind { site: site.version.clone(), needed: needed.clone() })
 }
 
-/// A site must run on every base that may start: the one that runs, and the one that waits for its trial.
+/// A site must run on every base that may start: the one that runs, and the one that waits for its trial. One that suits only the
+/// latter is welcome too: it waits in its slot, see [`waits`].
 fn site_misfit(facts: &Facts, site: &Manifest) -> Option<Misfit> {
-    if let Some(needed) = &site.requires.base {
-        let unsuitable = facts.bases_that_may_start().into_iter().find(|base| !needed.matches(&base.version));
-        if let Some(base) = unsuitable {
-            return Some(Misfit::NeedsBase { needed: needed.clone(), base: base.version.clone() });
-        }
+    let unsuitable = facts.bases_that_may_start().into_iter().find_map(|base| check_pair(base, site).err());
+    if let Some(mismatch) = unsuitable.filter(|_| !waits(facts, site)) {
+        return Some(match mismatch {
+            Mismatch::NeedsBase { needed, base } => Misfit::NeedsBase { needed, base },
+            Mismatch::NeedsSite { needed, base, .. } => Misfit::RefusedByBase { base, needed },
+            Mismatch::Product { site, base } => Misfit::OtherSite { theirs: site, ours: base },
+        });
     }
     let ours = facts.active_site().and_then(|slot| facts.site.get(slot).manifest()?.site.as_ref())?;
     let theirs = site.site.as_ref()?;
     let other = ours.hostname != theirs.hostname;
     other.then(|| Misfit::OtherSite { theirs: theirs.hostname.clone(), ours: ours.hostname.clone() })
+}
+
+/// True for a site that cannot run on the base that runs and can on the one that starts next.
+pub fn waits(facts: &Facts, site: &Manifest) -> bool {
+    let State::Armed { candidate, .. } = derive(facts) else { return false };
+    let suits = |base: Option<&Manifest>| base.is_some_and(|base| check_pair(base, site).is_ok());
+    !suits(facts.home()) && suits(facts.base.get(candidate).manifest())
 }
 
 fn list(models: &[String]) -> String {

@@ -1,24 +1,26 @@
-//! Performing what the tables decide, on a disk and with a journal.
+//! What can be asked of the agent: each answer is a state, a step of its table, and the performing of it.
 
 use formats::boot_report::BootFailure;
-use formats::boot_state::{self, GOOD_TRIES, TRIAL_TRIES, next};
+use formats::boot_state::{GOOD_TRIES, TRIAL_TRIES};
 use formats::manifest::{Kind, Manifest};
 use formats::signature::VerifiedManifest;
 use formats::trust::TrustStore;
 use formats::{Bytes, SlotId};
 
-use super::admission::{Model, admit};
+use super::admission::{Model, admit, waits};
 use super::facts::{self, Facts, Running};
-use super::site::{SiteEvent, SiteState, site_transition};
+use super::perform::{Install, Job};
+use super::site::{SiteEvent, site_transition};
+use super::site_state::{self, SiteState, derive_site};
 use super::state::{State, derive};
-use super::transition::{Effect, Event, Refusal, transition};
-use crate::disk::{Disk, Part, StatePartition};
-use crate::error::{Doing, Error, Result};
+use super::transition::{Event, Refusal, transition};
+use crate::disk::{Disk, Part};
+use crate::error::{Doing, Result};
 use crate::health::Examiner;
-use crate::journal::{Action, Journal, Open, Outcome, Release, Verb};
-use crate::slot::{self, Content, Phase, Progress};
+use crate::journal::{Action, Journal, Outcome, Release, Verb};
+use crate::site::Site;
+use crate::slot::{Phase, Progress};
 use crate::source::Source;
-use crate::state;
 
 /// The agent at work on one disk. Nothing is remembered between two calls: each reads the disk anew.
 pub struct Agent<'a> {
@@ -30,6 +32,8 @@ pub struct Agent<'a> {
     pub trust: &'a TrustStore,
     /// What the machine runs from; nothing when it is an image file.
     pub running: Option<Running>,
+    /// The site of the running machine; nothing when it is an image file.
+    pub site: Option<&'a dyn Site>,
     /// Failed starts, oldest first.
     pub failures: Vec<BootFailure>,
     /// Tells which health checks fail before an installation or a way back begins.
@@ -45,6 +49,8 @@ pub struct Done {
     pub steps: Vec<String>,
     /// The state of the base now.
     pub state: State,
+    /// The state of the site now.
+    pub site: SiteState,
 }
 
 /// A release that runs and has not proved itself.
@@ -63,39 +69,26 @@ pub struct OnTrial {
 /// A progress that tells nobody.
 pub fn silent(_: Phase, _: Bytes, _: Bytes) {}
 
-/// The release being installed, if one is.
-type Install<'j> = Option<(&'j VerifiedManifest, &'j mut (dyn Source + 'j))>;
-
-/// What the effects of one step are about.
-struct Job<'j> {
-    kind: Kind,
-    /// The release being installed.
-    install: Install<'j>,
-    open: Option<Open>,
-    steps: Vec<String>,
-}
-
 impl Agent<'_> {
     /// Everything known now.
     pub fn facts(&self) -> Facts {
-        facts::load(self.disk, &self.journal, self.trust, self.running, self.failures.clone())
+        let now = self.site.and_then(|site| site.now().ok());
+        let running = self.running.map(|running| match now {
+            Some(now) => Running { site: now.slot, site_started: now.started, ..running },
+            None => running,
+        });
+        facts::load(self.disk, &self.journal, self.trust, running, self.site.is_some(), self.failures.clone())
     }
 
-    /// Brings journal and boot state up to date with what happened since: ends intents that were cut off, gives up a release that
-    /// failed its trial, rebuilds a lost boot state. Calling it again does nothing.
+    /// Brings machine, journal and boot state up to date with what happened since: ends intents that were cut off, goes on with a
+    /// switch of the site, gives up a release that failed its trial, rebuilds a lost boot state. Calling it again does nothing.
     pub fn settle(&self) -> Result<Done> {
         let mut steps = Vec::new();
-        let mut facts = self.facts();
         // Twice at most: a rebuilt boot state is needed to end an intent.
         for _ in 0..2 {
             let before = steps.len();
-            if let Some(open) = facts.history.open()
-                && let Some(outcome) = outcome_of(&open.action, &facts)
-            {
-                steps.push(format!("{} {}: {outcome}", open.action.verb, open.action.release));
-                self.journal.end(open, outcome)?;
-                facts = self.facts();
-            }
+            steps.extend(self.end_intents()?);
+            let facts = self.facts();
             let state = derive(&facts);
             if let State::Failed { failed, .. } = state
                 && facts.is_good(failed)
@@ -103,27 +96,40 @@ impl Agent<'_> {
                 // That a slot is good proves that its release was committed, and it is about to lose that mark.
                 self.journal.keep_floors(facts.floors())?;
             }
-            let more = self.base(state, &Event::Settle { reason: failure_reason(&facts, state) }, None)?;
-            if !more.is_empty() {
-                steps.extend(more);
-                facts = self.facts();
-            }
+            steps.extend(self.base(state, &Event::Settle { reason: failure_reason(&facts, state) }, None)?);
             if before == steps.len() {
                 break;
             }
         }
-        if matches!(derive(&facts), State::Steady { .. }) {
-            let reason = "it could not be mounted, or does not run on this base".to_owned();
-            let more = self.site(site_state(&facts), &SiteEvent::Settle { reason }, None)?.unwrap_or_default();
-            if !more.is_empty() {
-                steps.extend(more);
-                facts = self.facts();
-            }
-        }
-        Ok(Done { steps, state: derive(&facts) })
+        steps.extend(self.settle_site()?);
+        Ok(self.done(steps))
     }
 
-    /// Installs a release whose manifest is verified: writes it to the slot nothing runs from and lets it start next.
+    /// Ends the intents of which the disk tells how they ended.
+    fn end_intents(&self) -> Result<Vec<String>> {
+        let mut steps = Vec::new();
+        for kind in [Kind::Base, Kind::Site] {
+            let facts = self.facts();
+            let Some(open) = facts.history.open(kind) else { continue };
+            let Some(outcome) = outcome_of(&open.action, &facts) else { continue };
+            steps.push(format!("{} {}: {outcome}", open.action.verb, open.action.release));
+            self.journal.end(open, outcome)?;
+        }
+        Ok(steps)
+    }
+
+    fn settle_site(&self) -> Result<Vec<String>> {
+        let facts = self.facts();
+        let state = derive_site(&facts);
+        // While a base has not proved itself, the site it passes over may be right for the base before it.
+        if matches!(state, SiteState::PassedOver(_)) && !matches!(derive(&facts), State::Steady { .. }) {
+            return Ok(Vec::new());
+        }
+        self.site(&state, &SiteEvent::Settle { reason: site_state::reason(&facts) }, None)
+    }
+
+    /// Installs a release whose manifest is verified: writes it to the slot nothing runs from. A base starts at the next restart; a
+    /// site goes live at once, or waits for the base it needs. Either is on trial from then on.
     pub fn install<'b>(
         &self,
         manifest: &'b VerifiedManifest,
@@ -139,37 +145,62 @@ impl Agent<'_> {
         admit(&facts, release, model, room)?;
         let install = Some((manifest, source));
         let steps = if release.kind == Kind::Site {
-            self.site(site_state(&facts), &SiteEvent::Install, install)?.unwrap_or_default()
+            self.install_site(&facts, release, install)?
         } else {
             let same = match derive(&facts) {
-                State::Armed { candidate, .. } | State::Trial { candidate, .. } => holds(&facts, candidate, release),
+                State::Armed { candidate, .. } | State::Trial { candidate, .. } => {
+                    holds(&facts, Kind::Base, candidate, release)
+                }
                 _ => false,
             };
+            no_site_on_trial(&facts)?;
             self.base(derive(&facts), &Event::Install { same }, install)?
         };
         done.steps.extend(steps);
         Ok(self.finished(done))
     }
 
-    /// Keeps what runs: the base on trial, and the site.
+    fn install_site(&self, facts: &Facts, release: &Manifest, install: Install<'_>) -> Result<Vec<String>> {
+        let state = derive_site(facts);
+        let same = match &state {
+            SiteState::Trial { candidate, .. } => holds(facts, Kind::Site, *candidate, release),
+            _ => false,
+        };
+        let waits = waits(facts, release);
+        if let Some(site) = self.site.filter(|_| !waits) {
+            // Before anything is written.
+            site.check()?;
+        }
+        self.site(&state, &SiteEvent::Install { same, waits }, install)
+    }
+
+    /// Keeps what runs: the base on trial, and the site. A site that waited for this base goes live, on trial.
     pub fn commit(&self) -> Result<Done> {
         self.no_reset_pending()?;
+        let cut_off = matches!(derive_site(&self.facts()), SiteState::Switching { .. });
         let mut done = self.settle()?;
-        done.steps.extend(self.base(done.state, &Event::Commit, None)?);
-        let site = site_state(&self.facts());
-        done.steps.extend(self.site(site, &SiteEvent::Commit, None)?.unwrap_or_default());
+        let base = self.base(done.state, &Event::Commit, None);
+        // A switch that was cut off has just been completed: nobody has seen that site run.
+        let site = if cut_off { Vec::new() } else { self.site(&derive_site(&self.facts()), &SiteEvent::Commit, None)? };
+        match base {
+            Ok(steps) => done.steps.extend(steps),
+            // A base that waits for its restart is no reason against keeping a site.
+            Err(problem) if site.is_empty() => return Err(problem),
+            Err(_) => {}
+        }
+        done.steps.extend(site);
         Ok(self.finished(done))
     }
 
-    /// Goes back to the release before this one, or takes back what waits for its restart.
+    /// Goes back to the release before this one, or takes back what waits. A site goes live at once, on trial.
     pub fn rollback(&self, kind: Kind) -> Result<Done> {
         self.no_reset_pending()?;
         let mut done = self.settle()?;
         let steps = if kind == Kind::Site {
-            let facts = self.facts();
-            let site = site_state(&facts);
-            self.site(site, &SiteEvent::Rollback, None)?
-                .ok_or_else(|| Error::NoSiteToGoBackTo(way_back_problem(&facts)))?
+            if let Some(site) = self.site {
+                site.check()?;
+            }
+            self.site(&derive_site(&self.facts()), &SiteEvent::Rollback, None)?
         } else {
             self.base(done.state, &Event::Rollback, None)?
         };
@@ -177,145 +208,61 @@ impl Agent<'_> {
         Ok(self.finished(done))
     }
 
-    /// Gives up the release on trial for this reason; a restart must follow.
-    pub fn condemn(&self, reason: &str) -> Result<Done> {
+    /// Gives up the release of this kind that is on trial, for this reason. After a base a restart must follow; a site is left at
+    /// once, and the one before runs again when this returns.
+    pub fn condemn(&self, kind: Kind, reason: &str) -> Result<Done> {
         let mut done = self.settle()?;
-        done.steps.extend(self.base(done.state, &Event::Condemn { reason: reason.into() }, None)?);
+        let reason = reason.to_owned();
+        done.steps.extend(match kind {
+            Kind::Site => self.site(&derive_site(&self.facts()), &SiteEvent::Condemn { reason }, None)?,
+            Kind::Base | Kind::Licence => self.base(done.state, &Event::Condemn { reason }, None)?,
+        });
         Ok(self.finished(done))
     }
 
-    /// What runs and has not proved itself. Read from the disk each time; empty on an image file, from which nothing runs.
+    /// What runs and has not proved itself, base first. Read from the disk each time; empty on an image file, from which nothing runs.
     pub fn on_trial(&self) -> Vec<OnTrial> {
         let facts = self.facts();
-        let State::Trial { candidate, .. } = derive(&facts) else { return Vec::new() };
-        let Some(manifest) = facts.content(Kind::Base, candidate).manifest() else { return Vec::new() };
-        let release = Release::from(manifest);
-        let baseline = facts.history.baseline(release.build_id);
-        vec![OnTrial { kind: Kind::Base, slot: candidate, release, baseline }]
+        let base = match derive(&facts) {
+            State::Trial { candidate, .. } => Some((Kind::Base, candidate)),
+            _ => None,
+        };
+        let site = match derive_site(&facts) {
+            SiteState::Trial { candidate, .. } => Some((Kind::Site, candidate)),
+            _ => None,
+        };
+        let trials = base.into_iter().chain(site).filter_map(|(kind, slot)| {
+            let release = Release::from(facts.content(kind, slot).manifest()?);
+            let baseline = facts.history.baseline(release.build_id);
+            Some(OnTrial { kind, slot, release, baseline })
+        });
+        trials.collect()
     }
 
     fn finished(&self, done: Done) -> Done {
-        Done { state: derive(&self.facts()), ..done }
+        self.done(done.steps)
+    }
+
+    /// What came of these steps.
+    pub(super) fn done(&self, steps: Vec<String>) -> Done {
+        let facts = self.facts();
+        Done { steps, state: derive(&facts), site: derive_site(&facts) }
     }
 
     fn base(&self, state: State, event: &Event, install: Install<'_>) -> Result<Vec<String>> {
         let step = transition(state, event)?;
-        self.perform(Job { kind: Kind::Base, install, open: None, steps: Vec::new() }, &step.effects)
+        self.perform(Job::new(Kind::Base, install, None), &step.effects)
     }
 
-    fn site(&self, state: SiteState, event: &SiteEvent, install: Install<'_>) -> Result<Option<Vec<String>>> {
-        let Some(step) = site_transition(state, event) else { return Ok(None) };
-        self.perform(Job { kind: Kind::Site, install, open: None, steps: Vec::new() }, &step.effects).map(Some)
-    }
-
-    fn perform(&self, mut job: Job<'_>, effects: &[Effect]) -> Result<Vec<String>> {
-        for effect in effects {
-            if let Err(problem) = self.perform_one(&mut job, effect) {
-                // Whether a boot state change that failed has landed nobody knows yet: that intent stays open, and the next `settle` reads
-                // from the disk how it ended. A slot that could not be written is empty for certain.
-                if let (Some(open), Effect::Write(_)) = (job.open.take(), effect) {
-                    // The disk says the same without the journal; the first problem is the one to report.
-                    drop(self.journal.end(open, Outcome::Failed { reason: problem.to_string() }));
-                }
-                return Err(problem);
-            }
-        }
-        Ok(job.steps)
-    }
-
-    fn perform_one(&self, job: &mut Job<'_>, effect: &Effect) -> Result<()> {
-        match effect {
-            Effect::Begin(verb, slot, reason) => {
-                let judged = matches!(verb, Verb::Install | Verb::Rollback);
-                let action = Action {
-                    verb: *verb,
-                    release: self.release(job, *slot)?,
-                    slot: *slot,
-                    reason: reason.clone(),
-                    baseline: if judged { self.health.failing(&self.facts()) } else { Vec::new() },
-                };
-                match self.journal.begin(action) {
-                    Ok(open) => job.open = Some(open),
-                    // Keeping or leaving a slot on trial is what brings the machine to rest. A full or broken data partition must not
-                    // stop it; only the memory of it is lost.
-                    Err(problem) if matches!(verb, Verb::Commit | Verb::Leave) => job.steps.push(format!("{problem}")),
-                    Err(problem) => return Err(problem),
-                }
-            }
-            Effect::Boot(event) => job.steps.push(self.change_boot_state(*event)?),
-            Effect::Write(slot) => self.write(job, *slot)?,
-            Effect::Prove(slot) => {
-                let part = part(job.kind, *slot)?;
-                match slot::content(self.disk, part, self.trust) {
-                    Content::Whole(verified) => slot::prove(self.disk, part, verified.manifest(), self.progress)?,
-                    other => return Err(Error::Rotten(format!("{part} is {other}; install a release into it"))),
-                }
-            }
-            Effect::Rebuild(slot) => {
-                let site = self.running.and_then(|running| running.site);
-                let state = state::rebuild(&StatePartition(self.disk), *slot, site)?;
-                job.steps
-                    .push(format!("both boot state blocks were lost; written anew with slot {} first", state.order));
-            }
-            Effect::End(outcome) => {
-                if let Some(open) = job.open.take() {
-                    self.journal.end(open, outcome.clone())?;
-                }
-            }
-            Effect::Note(slot, outcome) => {
-                let release = self.release(job, *slot)?;
-                job.steps.push(format!("{} slot {slot}, {release}: {outcome}", job.kind));
-                self.journal.note(release, *slot, outcome.clone())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The release an effect is about: the one being installed, or the one in the slot.
-    fn release(&self, job: &Job<'_>, slot: SlotId) -> Result<Release> {
-        if let Some((manifest, _)) = &job.install {
-            return Ok(manifest.manifest().into());
-        }
-        Ok(match slot::content(self.disk, part(job.kind, slot)?, self.trust) {
-            Content::Whole(verified) => verified.manifest().into(),
-            Content::Empty | Content::Unusable(_) => Release {
-                kind: job.kind,
-                name: "unknown".into(),
-                version: String::new(),
-                build_id: formats::Digest([0; 32]),
-                sequence: 0,
-            },
-        })
-    }
-
-    fn write(&self, job: &mut Job<'_>, slot: SlotId) -> Result<()> {
-        let part = part(job.kind, slot)?;
-        let (Some((manifest, source)), Some(open)) = (&mut job.install, &job.open) else {
-            return Err(Error::Bug(format!("{part} is to be written without a release or without an intent")));
-        };
-        if self
-            .running
-            .is_some_and(|running| part == Part::Base(running.base) || Some(part) == running.site.map(Part::Site))
-        {
-            return Err(Error::Bug(format!("{part} runs and is to be written")));
-        }
-        slot::write(self.disk, part, open, manifest, *source, self.progress)?;
-        job.steps.push(format!("{part} holds {} {}", manifest.manifest().name, manifest.manifest().version));
-        Ok(())
-    }
-
-    /// One sector, the older copy, read back.
-    fn change_boot_state(&self, event: boot_state::Event) -> Result<String> {
-        let partition = StatePartition(self.disk);
-        let blocks = state::read(&partition);
-        let present = blocks.newest.ok_or(Refusal::Lost)?;
-        let changed = next(&present, event)?;
-        let copy = state::store(&partition, &blocks, &changed)?;
-        Ok(format!("{} (boot state {}, block {copy})", crate::judge::describe(event), changed.sequence))
+    fn site(&self, state: &SiteState, event: &SiteEvent, install: Install<'_>) -> Result<Vec<String>> {
+        let step = site_transition(state, event)?;
+        // The trial, or the leaving of it, that this goes on with.
+        let open = self.journal.history().open(Kind::Site);
+        self.perform(Job::new(Kind::Site, install, open), &step.effects)
     }
 }
 
-/// How an action that was cut off has ended, as the disk tells; nothing while the boot state is lost.
+/// How an action that was cut off has ended, as the disk tells; nothing while the boot state is lost, or when it has not ended.
 fn outcome_of(action: &Action, facts: &Facts) -> Option<Outcome> {
     let boot = facts.boot?;
     let slot = action.slot;
@@ -323,6 +270,10 @@ fn outcome_of(action: &Action, facts: &Facts) -> Option<Outcome> {
         facts.content(action.release.kind, slot).manifest().is_some_and(|m| m.build_id == action.release.build_id);
     let site = action.release.kind == Kind::Site;
     let (done, outcome) = match action.verb {
+        // Going on, or ended by the table of the site.
+        Verb::Try if boot.site != Some(slot) => return None,
+        Verb::Leave if site => return None,
+        Verb::Try => (there, Outcome::Committed),
         Verb::Install | Verb::Rollback if site => (there && boot.site == Some(slot), Outcome::Switched),
         Verb::Install | Verb::Rollback => (there && boot.order == slot, Outcome::Armed),
         Verb::Commit => (boot.slot(slot).good, Outcome::Committed),
@@ -350,34 +301,14 @@ pub fn failure_reason(facts: &Facts, state: State) -> String {
     )
 }
 
-fn holds(facts: &Facts, slot: SlotId, release: &Manifest) -> bool {
-    facts.base.get(slot).manifest().is_some_and(|there| there.build_id == release.build_id)
+fn holds(facts: &Facts, kind: Kind, slot: SlotId, release: &Manifest) -> bool {
+    facts.content(kind, slot).manifest().is_some_and(|there| there.build_id == release.build_id)
 }
 
-fn site_state(facts: &Facts) -> SiteState {
-    let active = facts.active_site();
-    let manifest = active.and_then(|slot| facts.site.get(slot).manifest());
-    SiteState {
-        active,
-        named: facts.boot.and_then(|boot| boot.site),
-        way_back: active.is_some() && way_back_problem(facts).is_empty(),
-        committed: manifest.is_some_and(|manifest| facts.history.committed(manifest.build_id)),
-        named_then: facts.running.and_then(|running| running.site_named_then),
+/// A base is chosen to suit the site that runs, and while one is on trial nobody knows which will.
+fn no_site_on_trial(facts: &Facts) -> Result<()> {
+    match derive_site(facts) {
+        SiteState::Trial { candidate, .. } => Err(Refusal::SiteOnTrial { candidate }.into()),
+        _ => Ok(()),
     }
-}
-
-/// What keeps the other site slot from being the way back; empty when nothing does.
-fn way_back_problem(facts: &Facts) -> String {
-    let Some(active) = facts.active_site() else { return "this appliance has no site".into() };
-    let other = facts.site.get(!active);
-    let Some(manifest) = other.manifest() else { return format!("site slot {} is {other}", !active) };
-    let Some(needed) = &manifest.requires.base else { return String::new() };
-    match facts.bases_that_may_start().into_iter().find(|base| !needed.matches(&base.version)) {
-        Some(base) => format!("site {} needs base {needed}, this is base {}", manifest.version, base.version),
-        None => String::new(),
-    }
-}
-
-fn part(kind: Kind, slot: SlotId) -> Result<Part> {
-    Part::slot(kind, slot).ok_or_else(|| Error::Bug(format!("a {kind} has no slot")))
 }

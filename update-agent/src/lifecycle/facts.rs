@@ -1,10 +1,11 @@
 //! Everything the agent knows, read from the disk in one place.
 
-use formats::SlotId;
 use formats::boot_report::BootFailure;
 use formats::boot_state::BootState;
 use formats::manifest::{Kind, Manifest};
+use formats::site::choose;
 use formats::trust::TrustStore;
+use formats::{Guid, SlotId};
 
 use super::reset::{self, PendingReset};
 use crate::disk::{Disk, Part, StatePartition};
@@ -17,10 +18,16 @@ use crate::state;
 pub struct Running {
     /// The base slot.
     pub base: SlotId,
-    /// The site slot mounted at `/site`.
+    /// The site slot mounted at `/site` now.
     pub site: Option<SlotId>,
+    /// False while a switch of the site is under way, or when it was cut off.
+    pub site_started: bool,
+    /// The site slot the initramfs program mounted at the start.
+    pub site_then: Option<SlotId>,
     /// The site slot the boot state named when the machine started.
     pub site_named_then: Option<SlotId>,
+    /// Which start of the machine this is, as the kernel numbers them.
+    pub boot: Option<Guid>,
 }
 
 /// The facts.
@@ -28,6 +35,8 @@ pub struct Running {
 pub struct Facts {
     /// What runs.
     pub running: Option<Running>,
+    /// The site can be switched while the machine runs.
+    pub live: bool,
     /// The newest whole boot state block.
     pub boot: Option<BootState>,
     /// How many of its two blocks are whole.
@@ -50,11 +59,13 @@ pub fn load(
     journal: &Journal<'_>,
     trust: &TrustStore,
     running: Option<Running>,
+    live: bool,
     failures: Vec<BootFailure>,
 ) -> Facts {
     let blocks = state::read(&StatePartition(disk));
     Facts {
         running,
+        live,
         boot: blocks.newest,
         whole_blocks: blocks.whole,
         base: Pair::of(|slot| slot::content(disk, Part::Base(slot), trust)),
@@ -114,21 +125,22 @@ impl Facts {
         self.boot.is_some_and(|boot| boot.slot(slot).good)
     }
 
-    /// The site that runs, or on an image file the one that would: the slot named by the boot state, else the one with the higher
-    /// sequence, as the initramfs program chooses.
+    /// The site that runs, or on an image file the one that would.
     pub fn active_site(&self) -> Option<SlotId> {
         if let Some(running) = self.running {
             return running.site;
         }
-        let named = self.boot.and_then(|boot| boot.site).filter(|slot| self.site.get(*slot).manifest().is_some());
-        let sequence = |slot: SlotId| self.site.get(slot).manifest().map(|manifest| manifest.sequence);
-        named.or_else(|| {
-            // `max_by_key` takes the last of equals; slot A wins a tie.
-            [SlotId::B, SlotId::A]
-                .into_iter()
-                .filter(|slot| sequence(*slot).is_some())
-                .max_by_key(|slot| sequence(*slot))
-        })
+        choose(self.boot.and_then(|boot| boot.site), self.home(), self.sites())
+    }
+
+    /// The site the next restart starts, when it starts `base`, as the initramfs program chooses.
+    pub fn site_after_restart(&self, base: Option<SlotId>) -> Option<SlotId> {
+        let base = base.and_then(|slot| self.base.get(slot).manifest());
+        choose(self.boot.and_then(|boot| boot.site), base, self.sites())
+    }
+
+    fn sites(&self) -> [Option<&Manifest>; 2] {
+        SlotId::BOTH.map(|slot| self.site.get(slot).manifest())
     }
 
     /// The bases that may start next, first choice first: a site has to get along with all of them.

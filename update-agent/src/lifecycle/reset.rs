@@ -13,7 +13,7 @@ use formats::{Guid, SlotId};
 
 use super::agent::{Agent, Done};
 use super::facts::Facts;
-use super::state::{State, derive};
+use super::state::State;
 use super::transition::Refusal;
 use crate::disk::{Disk, Part, StatePartition};
 use crate::error::{At, Doing, Error, Result};
@@ -101,7 +101,7 @@ impl Agent<'_> {
         };
         self.write_order(&record.encode().at(|| "factory reset".into())?)?;
         done.steps.push("a factory reset is carried out at the next start".into());
-        Ok(Done { state: derive(&self.facts()), ..done })
+        Ok(self.done(done.steps))
     }
 
     /// Takes the order back. What is not an order, but damage in its place, is cleared too.
@@ -110,7 +110,7 @@ impl Agent<'_> {
             return Err(Error::NoResetPending);
         }
         self.write_order(&[0; reset_record::SIZE])?;
-        Ok(Done { steps: vec!["no factory reset is pending any more".into()], state: derive(&self.facts()) })
+        Ok(self.done(vec!["no factory reset is pending any more".into()]))
     }
 
     /// Refuses what must wait until a pending reset is carried out or taken back.

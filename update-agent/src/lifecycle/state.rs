@@ -119,9 +119,8 @@ pub fn derive(facts: &Facts) -> State {
 
 /// An installation into this slot was begun, never ended, and did not get as far as a trial.
 fn is_half_written(facts: &Facts, slot: SlotId) -> bool {
-    facts.history.open().is_some_and(|open| {
-        open.action.verb == Verb::Install && open.action.release.kind == Kind::Base && open.action.slot == slot
-    }) && !facts.is_good(slot)
+    let open = facts.history.open(Kind::Base);
+    open.is_some_and(|open| open.action.verb == Verb::Install && open.action.slot == slot) && !facts.is_good(slot)
 }
 
 fn spare(facts: &Facts, slot: SlotId) -> Spare {

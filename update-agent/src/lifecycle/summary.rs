@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::agent::failure_reason;
 use super::facts::Facts;
 use super::reset::PendingReset;
+use super::site::RESTARTED;
+use super::site_state::{SiteState, derive_site};
 use super::state::{State, derive};
 use crate::journal::{Floor, Outcome, Release};
 use crate::slot::{Content, Pair};
@@ -22,6 +24,14 @@ pub struct Summary {
     pub running: Option<Occupant>,
     /// The base that has to prove itself, running or waiting for the restart.
     pub on_trial: Option<Trial>,
+    /// The state of the site in one sentence.
+    pub site_state: String,
+    /// The site that runs, or on an image file the one that would.
+    pub site_running: Option<Occupant>,
+    /// The site that runs and has to prove itself.
+    pub site_on_trial: Option<Occupant>,
+    /// The site that waits for the base it needs.
+    pub site_waiting: Option<Occupant>,
     /// What failed last, base and site, until something else succeeded.
     pub failed: Vec<Failure>,
     /// What the next restart starts.
@@ -115,7 +125,8 @@ pub fn summarize(facts: &Facts) -> Summary {
     let state = derive(facts);
     let base = |slot: SlotId| occupant(facts, Kind::Base, slot);
     let trial = |slot, started, tries_left| Some(Trial { occupant: base(slot), started, tries_left });
-    let named = facts.boot.and_then(|boot| boot.site);
+    let site = |slot: SlotId| occupant(facts, Kind::Site, slot);
+    let site_state = derive_site(facts);
     Summary {
         state: state.to_string(),
         running: facts.running_base().map(base),
@@ -124,11 +135,21 @@ pub fn summarize(facts: &Facts) -> Summary {
             State::Trial { candidate, tries_left, .. } => trial(candidate, true, tries_left),
             _ => None,
         },
-        failed: failures(facts, state),
+        site_running: facts.active_site().map(site),
+        site_on_trial: match site_state {
+            SiteState::Trial { candidate, .. } => Some(site(candidate)),
+            _ => None,
+        },
+        site_waiting: match &site_state {
+            SiteState::Waiting { still, .. } => Some(site(still.spare)),
+            _ => None,
+        },
+        site_state: site_state.to_string(),
+        failed: failures(facts, state, &site_state),
         next_restart: Next {
             base: state.starts_next().map(base),
             otherwise: otherwise(facts, state).map(base),
-            site: named.or_else(|| facts.active_site()).map(|slot| occupant(facts, Kind::Site, slot)),
+            site: facts.site_after_restart(state.starts_next()).map(site),
             reset: match &facts.reset {
                 PendingReset::Asked(record) => {
                     Some(Reset { then: record.then, by: record.by.clone(), asked: record.asked })
@@ -142,7 +163,7 @@ pub fn summarize(facts: &Facts) -> Summary {
         },
         base: slots(&facts.base),
         site: slots(&facts.site),
-        site_named: named,
+        site_named: facts.boot.and_then(|boot| boot.site),
         floors: facts.floors(),
     }
 }
@@ -165,20 +186,30 @@ fn otherwise(facts: &Facts, state: State) -> Option<SlotId> {
     facts.is_good(!first).then_some(!first)
 }
 
-fn failures(facts: &Facts, state: State) -> Vec<Failure> {
+fn failures(facts: &Facts, state: State, site: &SiteState) -> Vec<Failure> {
     let mut failures = Vec::new();
     if let State::Failed { failed, .. } = state
         && let Some(manifest) = facts.base.get(failed).manifest()
     {
         failures.push(Failure { slot: failed, release: manifest.into(), reason: failure_reason(facts, state) });
     }
+    if let SiteState::Restarted { candidate, .. } = site
+        && let Some(manifest) = facts.site.get(*candidate).manifest()
+    {
+        failures.push(Failure { slot: *candidate, release: manifest.into(), reason: RESTARTED.into() });
+    }
     for kind in [Kind::Base, Kind::Site] {
-        let said = facts.history.last(kind).filter(|_| kind == Kind::Site || failures.is_empty());
+        let said = facts.history.last(kind).filter(|_| failures.iter().all(|failure| failure.release.kind != kind));
         let Some((release, slot, outcome, _)) = said else { continue };
         let reason = match outcome {
             Outcome::FellBack { reason } | Outcome::Failed { reason } => reason.clone(),
             Outcome::Interrupted => outcome.to_string(),
-            Outcome::Armed | Outcome::Committed | Outcome::Switched | Outcome::Disarmed => continue,
+            Outcome::Armed
+            | Outcome::Written
+            | Outcome::Waiting
+            | Outcome::Committed
+            | Outcome::Switched
+            | Outcome::Disarmed => continue,
         };
         failures.push(Failure { slot, release: release.clone(), reason });
     }

@@ -127,55 +127,166 @@ fn a_reason_is_durable_before_the_slot_is_given_up() {
     assert_eq!(effects[2], Effect::End(Outcome::FellBack { reason: "no page".into() }));
 }
 
-fn site(active: Option<SlotId>, named: Option<SlotId>) -> SiteState {
-    SiteState { active, named, way_back: true, committed: false, named_then: named }
+fn still(active: Option<SlotId>, named: Option<SlotId>) -> Still {
+    Still { named, ..Still::running(active) }
 }
 
-fn written(step: &Step<SiteState>) -> Vec<SlotId> {
-    step.effects.iter().filter_map(|e| if let Effect::Write(slot) = e { Some(*slot) } else { None }).collect()
+fn site_states() -> Vec<SiteState> {
+    let waiting = |ready| SiteState::Waiting { still: still(Some(A), Some(A)), ready };
+    let leaving = |home| SiteState::Leaving { home, candidate: B, runs: true, reason: "no page".into() };
+    vec![
+        SiteState::Steady(still(Some(A), Some(A))),
+        SiteState::Steady(Still { committed: true, ..still(Some(A), Some(A)) }),
+        SiteState::Steady(Still { no_way_back: Some("site slot B is empty".into()), ..still(None, None) }),
+        waiting(false),
+        waiting(true),
+        SiteState::PassedOver(still(Some(A), Some(B))),
+        SiteState::Trial { home: Some(A), candidate: B },
+        SiteState::Trial { home: None, candidate: B },
+        SiteState::Switching { home: Some(A), candidate: B },
+        SiteState::Restarted { home: Some(A), candidate: B },
+        leaving(Some(A)),
+        leaving(None),
+    ]
+}
+
+fn site_events() -> [SiteEvent; 7] {
+    [
+        SiteEvent::Install { same: false, waits: false },
+        SiteEvent::Install { same: true, waits: false },
+        SiteEvent::Install { same: false, waits: true },
+        SiteEvent::Commit,
+        SiteEvent::Rollback,
+        SiteEvent::Condemn { reason: "no page".into() },
+        SiteEvent::Settle { reason: "it could not be mounted".into() },
+    ]
+}
+
+/// The whole table of the site in one picture: states down, events across. `.` nothing to do, `!` refused, else what becomes of it.
+#[test]
+fn the_table_of_the_site_is_this() {
+    let cell = |state: &SiteState, event: &SiteEvent| match site_transition(state, event) {
+        Err(_) => '!',
+        Ok(step) if step.effects.is_empty() => '.',
+        Ok(step) => match step.next {
+            SiteState::Steady(_) => 'S',
+            SiteState::Trial { .. } => 'T',
+            SiteState::Waiting { .. } => 'W',
+            _ => '?',
+        },
+    };
+    let picture: Vec<String> =
+        site_states().iter().map(|state| site_events().iter().map(|event| cell(state, event)).collect()).collect();
+    let wanted = [
+        // install, the same again, one that waits, commit, roll back, condemn, settle
+        "TTWST!.", // steady, not committed yet
+        "TTW.T!.", // steady
+        "TTW.!!.", // no site, and no way back
+        "TTW.S!.", // one waits
+        "TTWTS!.", // one waited, and its base is there
+        "TTW.T!S", // passed over
+        "!.!SSS.", // on trial
+        "!.!SSS.", // on trial, nothing else there
+        "!!!!!!T", // cut off while switching
+        "!!!!!!S", // restarted
+        "!!!!!!S", // cut off while leaving
+        "!!!!!!S", // the same, nothing else there
+    ];
+    assert_eq!(picture, wanted);
+}
+
+fn place(effects: &[Effect], wanted: impl Fn(&Effect) -> bool) -> Option<usize> {
+    effects.iter().position(wanted)
 }
 
 #[test]
-fn a_site_goes_to_the_slot_it_does_not_run_from_and_the_running_one_is_named_first() {
-    for (active, named, target, pinned) in [
-        (None, None, A, false),
-        (Some(A), Some(A), B, false),
-        (Some(B), Some(B), A, false),
-        (Some(B), None, A, true),
-        (Some(A), Some(B), B, true),
-    ] {
-        let step = site_transition(site(active, named), &SiteEvent::Install).unwrap();
-        assert_eq!(written(&step), [target]);
-        assert!(matches!(step.effects[0], Effect::Begin(Verb::Install, slot, _) if slot == target));
-        let pin = active.map(|active| Effect::Boot(boot_state::Event::SwitchSite(active)));
-        assert_eq!(step.effects.get(1) == pin.as_ref(), pinned, "{active:?} {named:?}");
+fn no_site_is_touched_before_it_is_written_down_and_the_running_one_is_named_first() {
+    for state in site_states() {
+        for event in site_events() {
+            let Ok(step) = site_transition(&state, &event) else { continue };
+            let record = place(&step.effects, |e| matches!(e, Effect::Begin(..) | Effect::Note(..)));
+            let change =
+                place(&step.effects, |e| matches!(e, Effect::Write(_) | Effect::Erase(_) | Effect::Activate { .. }));
+            let goes_on =
+                matches!(state, SiteState::Switching { .. } | SiteState::Restarted { .. } | SiteState::Leaving { .. });
+            assert!(change.is_none() || goes_on || record < change, "{state:?} {event:?}");
+            if let SiteState::PassedOver(still) = &state
+                && let Some(change) = change
+            {
+                let named = Effect::Boot(boot_state::Event::SwitchSite(still.active.unwrap()));
+                assert!(place(&step.effects, |e| *e == named).unwrap() < change, "{event:?}");
+            }
+        }
     }
 }
 
 #[test]
-fn a_site_that_waits_for_its_restart_has_not_failed() {
-    let settle = SiteEvent::Settle { reason: "it could not be mounted".into() };
-    let waiting = SiteState { named_then: Some(A), ..site(Some(A), Some(B)) };
-    assert_eq!(site_transition(waiting, &settle).unwrap().effects, []);
-    let passed_over = site(Some(A), Some(B));
-    let effects = site_transition(passed_over, &settle).unwrap().effects;
-    assert!(matches!(effects[0], Effect::Note(B, Outcome::FellBack { .. })));
-    assert_eq!(effects[1], Effect::Boot(boot_state::Event::SwitchSite(A)));
+fn the_boot_state_names_a_new_site_only_at_its_commit() {
+    for state in site_states() {
+        for event in site_events() {
+            let Ok(step) = site_transition(&state, &event) else { continue };
+            for effect in &step.effects {
+                if let Effect::Boot(boot_state::Event::SwitchSite(slot)) = effect {
+                    let commit = matches!((&state, &event), (SiteState::Trial { .. }, SiteEvent::Commit));
+                    assert_eq!(*slot == B, commit, "{state:?} {event:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
-fn a_site_is_committed_once_and_only_when_it_runs() {
-    let commit = |state| site_transition(state, &SiteEvent::Commit).unwrap().effects;
-    assert_eq!(commit(site(Some(A), Some(A))), [Effect::Note(A, Outcome::Committed)]);
-    assert_eq!(commit(SiteState { committed: true, ..site(Some(A), Some(A)) }), []);
-    assert_eq!(commit(site(Some(A), Some(B))), []);
-    assert_eq!(commit(site(None, Some(A))), []);
+fn the_site_that_runs_is_never_written() {
+    for (active, named, spare) in [(Some(A), Some(A), B), (Some(B), None, A), (None, Some(A), B)] {
+        let state = SiteState::Steady(Still { spare, ..still(active, named) });
+        let step = site_transition(&state, &SiteEvent::Install { same: false, waits: false }).unwrap();
+        let written =
+            step.effects.iter().filter(|effect| matches!(effect, Effect::Write(slot) if Some(*slot) == active));
+        assert_eq!(written.count(), 0);
+        assert!(step.effects.contains(&Effect::Write(spare)));
+        assert!(step.effects.contains(&Effect::Activate { slot: Some(spare), otherwise: active }));
+    }
 }
 
 #[test]
-fn a_site_rolls_back_only_to_a_complete_release() {
-    let effects = site_transition(site(Some(A), Some(A)), &SiteEvent::Rollback).unwrap().effects;
-    assert_eq!(effects[0], Effect::Prove(B));
-    assert_eq!(site_transition(SiteState { way_back: false, ..site(Some(A), Some(A)) }, &SiteEvent::Rollback), None);
-    assert_eq!(site_transition(site(None, None), &SiteEvent::Rollback), None);
+fn a_site_is_left_with_its_reason_written_down_first_and_erased_when_nothing_else_is_there() {
+    let condemn = SiteEvent::Condemn { reason: "no page".into() };
+    let leave = Effect::Begin(Verb::Leave, B, Some("no page".into()));
+    let back = |slot| Effect::Activate { slot, otherwise: None };
+    let end = Effect::End(Outcome::FellBack { reason: "no page".into() });
+    let effects = |home| site_transition(&SiteState::Trial { home, candidate: B }, &condemn).unwrap().effects;
+    assert_eq!(effects(Some(A)), [leave.clone(), back(Some(A)), end.clone()]);
+    assert_eq!(effects(None), [leave, back(None), Effect::Erase(B), end]);
+}
+
+#[test]
+fn a_site_that_runs_and_nobody_named_is_named_when_it_is_committed() {
+    let unnamed = SiteState::Steady(still(Some(B), None));
+    let effects = site_transition(&unnamed, &SiteEvent::Commit).unwrap().effects;
+    let named = Effect::Boot(boot_state::Event::SwitchSite(B));
+    assert_eq!(effects, [named, Effect::Note(B, Outcome::Committed)]);
+    let other = SiteState::Steady(still(Some(B), Some(A)));
+    assert_eq!(site_transition(&other, &SiteEvent::Commit).unwrap().effects, []);
+}
+
+#[test]
+fn on_an_image_file_the_boot_state_is_switched_and_nothing_is_tried() {
+    let image = Still { live: false, ..still(Some(A), Some(A)) };
+    for event in [SiteEvent::Install { same: false, waits: false }, SiteEvent::Rollback] {
+        let effects = site_transition(&SiteState::Steady(image.clone()), &event).unwrap().effects;
+        assert!(effects.contains(&Effect::Boot(boot_state::Event::SwitchSite(B))), "{event:?}");
+        assert!(place(&effects, |effect| matches!(effect, Effect::Activate { .. })).is_none());
+    }
+}
+
+#[test]
+fn every_refusal_about_a_site_names_the_way_out() {
+    for state in site_states() {
+        for event in site_events() {
+            let Err(refusal) = site_transition(&state, &event) else { continue };
+            let text = refusal.to_string();
+            let way_out = ["update-agent", "install "].iter().any(|word| text.contains(word));
+            assert!(way_out && !text.ends_with('.'), "{text}");
+        }
+    }
 }

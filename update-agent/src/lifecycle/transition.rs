@@ -48,6 +48,15 @@ pub enum Effect {
     Write(SlotId),
     /// Read the whole slot and compare it with its root hash.
     Prove(SlotId),
+    /// Make the slot empty for everyone who asks.
+    Erase(SlotId),
+    /// Let the site in `slot` run now, or none; when that fails, the one in `otherwise` again.
+    Activate {
+        /// The site to run.
+        slot: Option<SlotId>,
+        /// The site to run when that one cannot.
+        otherwise: Option<SlotId>,
+    },
     /// Write both blocks of the boot state anew for this running slot.
     Rebuild(SlotId),
     /// Note in the journal how the intent ended.
@@ -106,6 +115,21 @@ pub enum Refusal {
     /// Condemning what is not on trial.
     #[error("nothing is on trial; \"update-agent rollback\" goes back to the release before this one")]
     NothingOnTrial,
+    /// Changing the site while one is on trial.
+    #[error(
+        "site slot {candidate} is on trial; wait for its commit, keep it with \"update-agent commit\" or leave it with \"update-agent \
+         rollback --site\" first"
+    )]
+    SiteOnTrial {
+        /// The slot.
+        candidate: SlotId,
+    },
+    /// Rolling the site back without anything to go back to.
+    #[error("there is no site to go back to: {problem}; install the site you want")]
+    NoSite {
+        /// What is wrong with the other slot.
+        problem: String,
+    },
     /// A change without a good slot to fall back to.
     #[error(
         "no slot is marked good, so nothing may be given away; start slot {slot} and let the agent commit it first"
@@ -129,10 +153,12 @@ impl Refusal {
     pub const fn code(&self) -> Code {
         match self {
             Self::OnTrial { .. } => Code::OnTrial,
+            Self::SiteOnTrial { .. } => Code::SiteOnTrial,
             Self::RestartFirst { .. } => Code::RestartFirst,
             Self::NotStarted { .. } => Code::NotStarted,
             Self::NoWayBack { .. } => Code::NoWayBack,
             Self::NothingOnTrial => Code::NothingOnTrial,
+            Self::NoSite { .. } => Code::NoSiteToGoBackTo,
             Self::NoGoodSlot { .. } => Code::NoGoodSlot,
             Self::Lost => Code::BootStateLost,
             Self::ResetPending => Code::ResetPending,

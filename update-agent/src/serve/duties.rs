@@ -118,7 +118,7 @@ impl Duties {
             let kernel = kernel_log::tail(failed_boot::LIMIT);
             keep(&Account { release, reason: reason.into(), findings: &self.findings, kernel, ..account(&agent) });
         }
-        agent.condemn(reason)?.steps.iter().for_each(|step| log(step));
+        agent.condemn(kind, reason)?.steps.iter().for_each(|step| log(step));
         log(&format!("{kind} given up: {reason}"));
         Ok(())
     }
@@ -177,8 +177,13 @@ impl Duties {
 fn settle_records(place: &Workplace) -> Result<()> {
     let agent = place.agent(&silent);
     account_for_failure(&agent);
+    let judged = agent.on_trial();
     for step in agent.settle()?.steps {
         log(&step);
+    }
+    if agent.on_trial() != judged {
+        // A switch that was cut off is complete now: its trial begins, and nobody has judged it yet.
+        return Ok(());
     }
     match agent.commit() {
         Ok(done) => done.steps.iter().for_each(|step| log(step)),

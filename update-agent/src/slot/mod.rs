@@ -11,7 +11,7 @@ use formats::trust::{Role, TrustStore};
 use formats::verity::{BLOCK_SIZE, Block, Checker};
 use formats::{Bytes, SlotId};
 
-pub use writer::{Phase, Progress, write};
+pub use writer::{Phase, Progress, erase, write};
 
 use crate::disk::{Disk, Part};
 use crate::error::{At, Doing, Error, Result};

@@ -57,7 +57,7 @@ pub fn write(
     let footer_at = footer::offset(size).at(place)?;
     let footer = footer::encode(source.manifest(), source.signatures()).at(place)?;
 
-    erase(disk, part, footer_at)?;
+    erase(disk, part)?;
     let head = fill(disk, part, image, source, progress)?;
     if let Some(fault) = check(disk, part, image, Some(&head), progress)? {
         return Err(Error::NotKept(format!(
@@ -68,10 +68,14 @@ pub fn write(
     keep(disk, part, footer_at, &footer, "footer")
 }
 
-/// Step 1.
-fn erase(disk: &dyn Disk, part: Part, footer_at: Bytes) -> Result<()> {
+/// Step 1; on its own it makes a slot empty for everyone who asks.
+pub fn erase(disk: &dyn Disk, part: Part) -> Result<()> {
     let doing = || format!("erase {part}");
+    let size = disk.size(part).doing(|| format!("measure {part}"))?;
+    let footer_at = footer::offset(size).at(|| part.to_string())?;
     disk.write(part, footer_at.0, &footer::erased()).doing(doing)?;
+    // Before the first block goes: whoever believes a footer shall not find rubbish behind it.
+    disk.flush(part).doing(doing)?;
     disk.write(part, 0, &[0; BLOCK_SIZE]).doing(doing)?;
     disk.flush(part).doing(doing)
 }

@@ -64,6 +64,8 @@ pub fn every_cut(start: &Medium, log: &[Operation], effort: Effort, visit: &mut 
                 durable.apply(operation);
                 visit(&durable, &format!("operation {number}: journal written"));
             }
+            // Memory: there is nothing of it after a cut.
+            Operation::Site(_) => {}
             Operation::Replace(_) => {
                 durable.apply(operation);
                 visit(&durable, &format!("operation {number}: journal replaced"));

@@ -14,6 +14,7 @@ use formats::{Bytes, Digest, Guid, SlotId, footer, state_volume};
 use update_agent::disk::Part;
 use update_agent::disk::simulated::Medium;
 use update_agent::lifecycle::Running;
+use update_agent::site::Now;
 use update_agent::source::InMemory;
 
 /// With superblock and tree 11 blocks. Written in pieces of one block and with the first held back that makes 10 pending writes,
@@ -170,12 +171,16 @@ pub fn medium(base: [Option<&Release>; 2], site: [Option<&Release>; 2], state: &
         medium.set(Part::Site(slot), site.map_or_else(empty_slot, Release::slot));
     }
     medium.set(Part::State, state_volume::image(state).unwrap());
+    medium.site = Some(Now { slot: state.site, started: true });
     medium
 }
 
 pub const fn running(base: SlotId, site: Option<SlotId>) -> Running {
-    Running { base, site, site_named_then: site }
+    Running { base, site, site_started: true, site_then: site, site_named_then: site, boot: Some(FIRST_START) }
 }
+
+/// The start of the machine that scenarios begin in.
+pub const FIRST_START: Guid = Guid::new(1);
 
 pub fn state(order: SlotId, a: SlotState, b: SlotState, site: Option<SlotId>) -> BootState {
     BootState { sequence: 20, order, a, b, last: Some(order), site }

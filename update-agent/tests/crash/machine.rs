@@ -9,10 +9,11 @@ use formats::manifest::Manifest;
 use formats::signature::VerifiedManifest;
 use formats::trust::{Role, TrustStore};
 use formats::verity::{BLOCK_SIZE, Checker};
-use formats::{Digest, SlotId, state_volume};
+use formats::{Digest, Guid, SlotId, state_volume};
 use update_agent::disk::Part;
 use update_agent::disk::simulated::Medium;
 use update_agent::lifecycle::Running;
+use update_agent::site::Now;
 
 use super::fixtures::{KERNEL_BLOCKS, MAGIC};
 
@@ -38,7 +39,15 @@ pub fn start(medium: &mut Medium, trust: &TrustStore) -> Result<Started, String>
             Ok(base) => {
                 let named = state.and_then(|state| state.site);
                 let site = site(medium, named, base.manifest(), trust);
-                let running = Running { base: slot, site, site_named_then: named };
+                medium.site = Some(Now { slot: site, started: true });
+                let running = Running {
+                    base: slot,
+                    site,
+                    site_started: true,
+                    site_then: site,
+                    site_named_then: named,
+                    boot: Some(boot_id(medium)),
+                };
                 return Ok(Started { running, failures });
             }
             Err(reason) => failures.push(BootFailure {
@@ -53,6 +62,12 @@ pub fn start(medium: &mut Medium, trust: &TrustStore) -> Result<Started, String>
     }
     let reasons: Vec<_> = failures.iter().map(|failure| format!("{:?}: {}", failure.slot, failure.reason)).collect();
     Err(format!("the machine restarts for ever: {}", reasons.last().cloned().unwrap_or_default()))
+}
+
+/// A number of its own for each start, and yet the same whenever the same is played: every start counts a try.
+fn boot_id(medium: &Medium) -> Guid {
+    let what = Digest::of_parts([medium.part(Part::State), medium.journal.as_slice()]);
+    Guid::derive("start", &what.to_string())
 }
 
 /// GRUB's run: counts and loads. The slot it started.
@@ -122,7 +137,10 @@ fn site(medium: &Medium, named: Option<SlotId>, base: &Manifest, trust: &TrustSt
         .into_iter()
         .filter_map(|slot| {
             let site = verified(medium.part(Part::Site(slot)), trust, Role::Site).ok()?;
-            let suits = site.manifest().requires.base.as_ref().is_none_or(|needed| needed.matches(&base.version));
+            let site_needs = site.manifest().requires.base.as_ref();
+            let base_needs = base.requires.site.as_ref();
+            let suits = site_needs.is_none_or(|needed| needed.matches(&base.version))
+                && base_needs.is_none_or(|needed| needed.matches(&site.manifest().version));
             suits.then_some((named == Some(slot), site.manifest().sequence, slot))
         })
         .collect();

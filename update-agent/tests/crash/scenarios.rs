@@ -7,8 +7,10 @@ use formats::state_volume::COPY_OFFSETS;
 use formats::trust::TrustStore;
 use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Medium};
+use update_agent::lifecycle::Running;
+use update_agent::site::Now;
 
-use super::fixtures::{medium, release, running, state};
+use super::fixtures::{medium, release, release_with, running, state};
 use super::machine::Started;
 use super::verdict::{Act, Scenario, with_agent};
 
@@ -32,6 +34,16 @@ pub fn all(trust: &TrustStore) -> Vec<Scenario> {
     ]);
     scenarios.push(factory_reset());
     scenarios.extend([site_first(), site_over_old(), site_unnamed(), site_roll_back(), rebuild()]);
+    scenarios.extend([
+        site_commit(trust),
+        site_condemn(trust),
+        site_leave_on_request(trust),
+        site_first_commit(trust),
+        site_first_condemn(trust),
+        site_waits(trust),
+        site_goes_live_with_its_base(trust),
+        site_steps_in(),
+    ]);
     scenarios
 }
 
@@ -190,7 +202,12 @@ fn leave_on_request() -> Scenario {
 }
 
 fn condemn() -> Scenario {
-    Scenario { name: "leave the trial because it is not healthy", act: Act::Condemn, goal: (Kind::Base, 1), ..commit() }
+    Scenario {
+        name: "leave the trial because it is not healthy",
+        act: Act::Condemn(Kind::Base),
+        goal: (Kind::Base, 1),
+        ..commit()
+    }
 }
 
 fn settle_failed() -> Scenario {
@@ -258,8 +275,8 @@ fn site_unnamed() -> Scenario {
     let [one, site] = [release(Kind::Base, 1), release(Kind::Site, 10)];
     Scenario {
         name: "switch the site when the boot state names none",
-        start: medium([Some(&one), None], [None, Some(&site)], &state(A, GOOD, EMPTY, None)),
-        running: update_agent::lifecycle::Running { base: A, site: Some(B), site_named_then: None },
+        start: with_site(medium([Some(&one), None], [None, Some(&site)], &state(A, GOOD, EMPTY, None)), B),
+        running: Running { site_named_then: None, ..running(A, Some(B)) },
         act: install_site(11),
         goal: (Kind::Site, 11),
         untouched: vec![Part::Base(A), Part::Site(B)],
@@ -274,6 +291,103 @@ fn site_roll_back() -> Scenario {
         untouched: vec![Part::Base(A), Part::Site(A), Part::Site(B)],
         ..site_over_old()
     }
+}
+
+/// A site is on trial in slot B, the one before in slot A is named.
+fn site_commit(trust: &TrustStore) -> Scenario {
+    let before = site_over_old();
+    Scenario {
+        name: "commit the site on trial",
+        start: after(&before, trust),
+        act: Act::Commit,
+        untouched: vec![Part::Base(A), Part::Base(B), Part::Site(A), Part::Site(B)],
+        ..before
+    }
+}
+
+fn site_condemn(trust: &TrustStore) -> Scenario {
+    Scenario {
+        name: "leave the site on trial because it is not healthy",
+        act: Act::Condemn(Kind::Site),
+        goal: (Kind::Site, 11),
+        ..site_commit(trust)
+    }
+}
+
+fn site_leave_on_request(trust: &TrustStore) -> Scenario {
+    Scenario {
+        name: "leave the site on trial on request",
+        act: Act::Rollback(Kind::Site),
+        goal: (Kind::Site, 11),
+        ..site_commit(trust)
+    }
+}
+
+/// There is nothing to fall back to.
+fn site_first_commit(trust: &TrustStore) -> Scenario {
+    let before = site_first();
+    Scenario { name: "commit the first site", start: after(&before, trust), act: Act::Commit, ..before }
+}
+
+/// An operator who condemns the first site has none; the retry installs it again.
+fn site_first_condemn(trust: &TrustStore) -> Scenario {
+    let before = site_first();
+    let start = after(&before, trust);
+    let log = Scenario { name: "", start: start.clone(), act: Act::Condemn(Kind::Site), ..site_first() }.play(trust);
+    // Half of it is done by a killed agent; the same operator then installs the site again.
+    let mut half = start;
+    log.iter().take(log.len() / 2).for_each(|operation| half.apply(operation));
+    Scenario { name: "install the first site after the one before was half left", start: half, ..before }
+}
+
+/// Base 2 is armed, and site 11 needs it.
+fn site_waits(trust: &TrustStore) -> Scenario {
+    let needs_two = release_with(Kind::Site, 11, |site| site.requires.base = Some(">=2".parse().unwrap()));
+    Scenario {
+        name: "install a site that waits for the base that is armed",
+        start: after(&install_first(), trust),
+        running: running(A, Some(A)),
+        act: Act::Install(Box::new(needs_two)),
+        goal: (Kind::Site, 11),
+        untouched: vec![Part::Base(A), Part::Base(B), Part::Site(A)],
+    }
+}
+
+/// Base 2 is on trial, and site 11 waits for its commit.
+fn site_goes_live_with_its_base(trust: &TrustStore) -> Scenario {
+    let before = site_waits(trust);
+    let mut start = after(&before, trust);
+    let trial = BootState { sequence: 30, ..state(B, GOOD, TRIAL, Some(A)) };
+    start.set(Part::State, formats::state_volume::image(&trial).unwrap());
+    Scenario {
+        name: "commit a base a site waits for",
+        start,
+        running: Running { boot: Some(formats::Guid::new(2)), ..running(B, Some(A)) },
+        act: Act::Commit,
+        untouched: vec![Part::Base(A), Part::Base(B), Part::Site(A), Part::Site(B)],
+        ..before
+    }
+}
+
+/// The named site does not suit the base that runs, so the other one was started.
+fn site_steps_in() -> Scenario {
+    let [one, old] = [release(Kind::Base, 1), release(Kind::Site, 10)];
+    let needs_two = release_with(Kind::Site, 11, |site| site.requires.base = Some(">=2".parse().unwrap()));
+    let start = medium([Some(&one), None], [Some(&old), Some(&needs_two)], &state(A, GOOD, EMPTY, Some(B)));
+    Scenario {
+        name: "keep the site that stepped in",
+        start: with_site(start, A),
+        running: Running { site_named_then: Some(B), ..running(A, Some(A)) },
+        act: Act::Settle,
+        goal: (Kind::Site, 10),
+        untouched: vec![Part::Base(A), Part::Base(B), Part::Site(A), Part::Site(B)],
+    }
+}
+
+/// This site slot is mounted, whatever the boot state names.
+fn with_site(mut medium: Medium, slot: formats::SlotId) -> Medium {
+    medium.site = Some(Now { slot: Some(slot), started: true });
+    medium
 }
 
 fn rebuild() -> Scenario {

@@ -8,7 +8,10 @@ use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Medium, Operation};
 use update_agent::error::Error;
 use update_agent::journal::Journal;
-use update_agent::lifecycle::{Agent, Done, Facts, Model, PendingReset, ResetRequest, Running, Spare, State, derive};
+use update_agent::lifecycle::{
+    Agent, Done, Facts, Model, PendingReset, ResetRequest, Running, SiteState, Spare, State, derive, derive_site,
+    summarize,
+};
 
 use super::fixtures::Release;
 use super::machine::{self, Started};
@@ -19,7 +22,7 @@ pub enum Act {
     Install(Box<Release>),
     Commit,
     Rollback(Kind),
-    Condemn,
+    Condemn(Kind),
     Settle,
     FactoryReset,
 }
@@ -43,6 +46,7 @@ pub fn with_agent<T>(disk: &Disk, trust: &TrustStore, started: &Started, work: i
         journal: Journal::new(disk, || 1_700_000_000),
         trust,
         running: Some(started.running),
+        site: Some(disk),
         failures: started.failures.clone(),
         health: &update_agent::health::Nothing,
         progress: &update_agent::lifecycle::silent,
@@ -56,7 +60,7 @@ impl Act {
             Self::Install(release) => agent.install(&release.verified, &mut release.source(), &Model::default()),
             Self::Commit => agent.commit(),
             Self::Rollback(kind) => agent.rollback(*kind),
-            Self::Condemn => agent.condemn("the application is dead"),
+            Self::Condemn(kind) => agent.condemn(*kind, "the application is dead"),
             Self::Settle => agent.settle(),
             Self::FactoryReset => agent.factory_reset(&reset()),
         }
@@ -90,9 +94,16 @@ impl Scenario {
         self.judge(&medium, &started, trust, settled)
     }
 
-    /// The verdict when only the agent was killed and the machine runs on.
+    /// The verdict when only the agent was killed and the machine runs on: after it has settled, things are as if it had not been,
+    /// as far as it had come.
     pub fn after_kill(&self, medium: &Medium, trust: &TrustStore) -> Result<(), String> {
         let started = Started { running: self.running, failures: Vec::new() };
+        let disk = Disk::new(medium.clone());
+        with_agent(&disk, trust, &started, |agent| agent.settle()).map_err(|problem| format!("settling: {problem}"))?;
+        let now = disk.medium().site.ok_or("no site is simulated")?;
+        if !now.started || (self.running.site.is_some() && now.slot.is_none()) {
+            return Err(format!("after settling {now:?} is what runs"));
+        }
         self.judge(medium, &started, trust, &mut |_, _| {})
     }
 
@@ -175,21 +186,37 @@ impl Scenario {
                 PendingReset::Asked(_) => Move::Done,
                 PendingReset::None | PendingReset::Unusable(_) => Move::Act(self.act.clone()),
             },
-            (Kind::Site, _) => {
-                let named = facts.boot.and_then(|boot| boot.site);
-                match named.and_then(sequence) == Some(goal) {
-                    false => Move::Act(self.act.clone()),
-                    true if running.site != named => Move::Restart,
-                    true if facts.history.floors().iter().all(|floor| floor.sequence < goal) => Move::Act(Act::Commit),
-                    true => Move::Done,
-                }
-            }
+            (Kind::Site, _) => self.next_site_move(facts, running.site),
             (_, State::Steady { home, .. }) if sequence(home) == Some(goal) && home == running.base => Move::Done,
             (_, State::Trial { candidate, .. }) if sequence(candidate) == Some(goal) => Move::Act(Act::Commit),
             // The other release was started by the power cut: leave it, as the refusal says.
             (_, State::Trial { .. }) if matches!(self.act, Act::Install(_)) => Move::Act(Act::Rollback(Kind::Base)),
             (_, State::Armed { candidate, .. }) if sequence(candidate) == Some(goal) => Move::Restart,
             _ => Move::Act(self.act.clone()),
+        }
+    }
+
+    /// A site runs when it is mounted, and stays when the boot state names it.
+    fn next_site_move(&self, facts: &Facts, runs: Option<SlotId>) -> Move {
+        let goal = self.goal.1;
+        let named = facts.boot.and_then(|boot| boot.site);
+        let sequence = |slot: SlotId| facts.site.get(slot).manifest().map(|manifest| manifest.sequence);
+        match derive_site(facts) {
+            SiteState::Trial { candidate, .. } if sequence(candidate) == Some(goal) => Move::Act(Act::Commit),
+            SiteState::Trial { .. } => Move::Act(Act::Rollback(Kind::Site)),
+            SiteState::Waiting { still, .. } if sequence(still.spare) == Some(goal) => match derive(facts) {
+                State::Armed { .. } => Move::Restart,
+                _ => Move::Act(Act::Commit),
+            },
+            // As status says of a trial that a restart ended.
+            _ if runs.and_then(sequence) != Some(goal) && matches!(self.act, Act::Commit) => {
+                Move::Act(Act::Rollback(Kind::Site))
+            }
+            _ if runs.and_then(sequence) != Some(goal) => Move::Act(self.act.clone()),
+            _ if named.is_none() => Move::Act(Act::Commit),
+            _ if named != runs => Move::Restart,
+            _ if facts.floor(Kind::Site, "demo-site").is_none_or(|floor| floor < goal) => Move::Act(Act::Commit),
+            _ => Move::Done,
         }
     }
 
@@ -245,14 +272,45 @@ fn truthful(disk: &Disk, started: &Started, trust: &TrustStore) -> Result<(), St
         }
         _ => {}
     }
-    if let Some(slot) = facts.boot.and_then(|boot| boot.site).filter(|_| started.running.site.is_some()) {
-        machine::verified(medium.part(Part::Site(slot)), trust, Role::Site)
-            .map_err(|problem| format!("site slot {slot} is named, but: {problem}"))?;
-    }
-    let actual = machine::start(&mut medium.clone(), trust)?.running.base;
+    truthful_about_site(&facts, &medium, trust)?;
+    let actual = machine::start(&mut medium.clone(), trust)?.running;
     match state.starts_next() {
-        Some(said) if said != actual => {
-            Err(format!("\"{state}\": slot {said} is said to start next, slot {actual} does"))
+        Some(said) if said != actual.base => {
+            return Err(format!("\"{state}\": slot {said} is said to start next, slot {} does", actual.base));
+        }
+        Some(_) => {}
+        None => return Ok(()),
+    }
+    let said = summarize(&facts).next_restart.site.map(|site| site.slot);
+    if said == actual.site {
+        Ok(())
+    } else {
+        Err(format!("site slot {said:?} is said to start next, {:?} does", actual.site))
+    }
+}
+
+/// What is mounted is verified and suits the base; on trial is what is mounted and not named.
+fn truthful_about_site(facts: &Facts, medium: &Medium, trust: &TrustStore) -> Result<(), String> {
+    let (state, mounted) = (derive_site(facts), medium.site.and_then(|now| now.slot));
+    let whole = |slot: SlotId| machine::verified(medium.part(Part::Site(slot)), trust, Role::Site);
+    if let Some(slot) = mounted {
+        let site = whole(slot).map_err(|problem| format!("site slot {slot} is mounted, but: {problem}"))?;
+        let base = facts.home().ok_or("no base runs")?;
+        let suits = site.manifest().requires.base.as_ref().is_none_or(|needed| needed.matches(&base.version));
+        if !suits {
+            return Err(format!("site slot {slot} runs on a base it does not accept"));
+        }
+    }
+    let named = facts.boot.and_then(|boot| boot.site);
+    match &state {
+        SiteState::Trial { candidate, .. } if mounted != Some(*candidate) || named == mounted => {
+            Err(format!("site slot {candidate} is said to be on trial, {mounted:?} is mounted, {named:?} named"))
+        }
+        SiteState::Trial { home: Some(home), .. } => {
+            whole(*home).map(drop).map_err(|problem| format!("site slot {home} is said to come back, but: {problem}"))
+        }
+        SiteState::Steady(still) if still.active != mounted => {
+            Err(format!("{:?} is said to run, {mounted:?} does", still.active))
         }
         _ => Ok(()),
     }
