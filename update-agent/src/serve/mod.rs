@@ -24,6 +24,7 @@ use overseer::Overseer;
 
 /// Feeds often: the shortest time a recipe may set is 30 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
+const FIRST_START: &str = "/run/bulkhead/serve.started";
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +62,7 @@ fn oversee(mut watchdogs: Watchdogs, mut duties: Duties) -> Result<()> {
     });
     let gone = || Error::Bug("the thread that does the overseer's jobs has ended".into());
     let (clock, mut records) = (Clock::start(), Records::default());
-    let mut overseer = Overseer::new();
+    let mut overseer = Overseer::new(first_start(Path::new(FIRST_START), clock.now()));
     let mut feeding = true;
     loop {
         let may = overseer.may_feed(clock.now());
@@ -99,6 +100,18 @@ impl Clock {
     }
 }
 
+/// When this program was first started since the machine was: kept in memory, which a restart empties.
+fn first_start(file: &Path, now: Duration) -> Duration {
+    let kept = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    if let Some(first) = kept.filter(|first| *first <= now) {
+        return first;
+    }
+    if let Err(problem) = fs::write(file, format!("{}\n", now.as_secs())) {
+        log(&format!("cannot write \"{}\": {problem}", file.display()));
+    }
+    now
+}
+
 /// Whole seconds of `12.34 5.67`.
 fn uptime(text: &str) -> Duration {
     Duration::from_secs(text.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or_default())
@@ -130,6 +143,17 @@ pub fn log(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_that_is_started_again_knows_when_it_was_first_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("started");
+        let at = Duration::from_secs;
+        assert_eq!([first_start(&file, at(20)), first_start(&file, at(90))], [at(20), at(20)]);
+        fs::write(&file, "nonsense").unwrap();
+        assert_eq!([first_start(&file, at(95)), first_start(&file, at(99))], [at(95), at(95)]);
+        assert_eq!(first_start(&file, at(1)), at(1), "of another start of the machine");
+    }
 
     #[test]
     fn the_time_since_the_start_of_the_machine_is_read_from_the_kernel() {

@@ -65,11 +65,13 @@ pub struct Survey {
 #[derive(Debug)]
 pub struct Overseer {
     phase: Phase,
+    /// From when the deadline of a base counts that was on trial when the machine started.
+    origin: Duration,
     /// The job under way, and since when.
     job: Option<(Job, Duration)>,
     /// The boot state was brought up to date since this program was started.
     settled: bool,
-    /// A trial has ended since: the next one does not count from the start of the machine.
+    /// A trial has ended since: the next one does not count from the origin.
     judged: bool,
     /// The records have changed since the last survey.
     news: bool,
@@ -107,10 +109,12 @@ struct Watch {
 }
 
 impl Overseer {
-    /// At the start of the daemon.
-    pub const fn new() -> Self {
+    /// At the start of the daemon. `origin` is when it was started for the first time since the machine was: a daemon that ends and
+    /// is started again gains no time for a base by it.
+    pub const fn new(origin: Duration) -> Self {
         Self {
             phase: Phase::Ask,
+            origin,
             job: None,
             settled: false,
             judged: false,
@@ -212,9 +216,8 @@ impl Overseer {
         match present {
             Some(watch) if watch.survey.on_trial == survey.on_trial => Phase::Watch(Watch { survey, ..watch }),
             _ => {
-                // A base is on trial since the machine started: a program that ends and is started again gains no time by it.
                 let since_start = !self.judged && !survey.on_trial.contains(&Kind::Site);
-                let from = if since_start { Duration::ZERO } else { now };
+                let from = if since_start { self.origin } else { now };
                 Phase::Watch(Watch { survey, from, well_since: None, breaks: 0 })
             }
         }
@@ -246,12 +249,6 @@ impl Overseer {
             }
             _ => (Phase::Watch(watch), line),
         }
-    }
-}
-
-impl Default for Overseer {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -18,7 +18,14 @@ const DEADLINE: u64 = 60;
 impl Play {
     fn new(on_trial: &[Kind], now: u64) -> Self {
         let on_trial = on_trial.to_vec();
-        Self { overseer: Overseer::new(), now, on_trial, done: Vec::new(), said: Vec::new(), starved: None }
+        Self {
+            overseer: Overseer::new(Duration::ZERO),
+            now,
+            on_trial,
+            done: Vec::new(),
+            said: Vec::new(),
+            starved: None,
+        }
     }
 
     /// Runs for some seconds. `well` tells of a second whether the checks hold; a job named by `hangs` never ends.
@@ -100,7 +107,7 @@ fn a_release_that_is_not_healthy_is_given_up_at_its_deadline_with_the_reason_and
     let mut play = Play::new(&[Kind::Base], 20);
     play.run(100, |_| false, None);
     let (at, kind, reason) = play.given_up();
-    assert_eq!((at, kind), (DEADLINE, Kind::Base), "counted from the start of the machine");
+    assert_eq!((at, kind), (DEADLINE, Kind::Base), "counted from the first start of the daemon, this is a later one");
     for part in ["not healthy after 60 s: site/page failed: status 500 (wanted: the page answers 200)", "history --log"]
     {
         assert!(reason.contains(part), "{reason}");
@@ -178,7 +185,7 @@ fn a_trial_that_ends_by_hand_is_not_judged_any_more() {
 
 #[test]
 fn news_that_comes_while_a_job_is_under_way_counts_after_it() {
-    let mut overseer = Overseer::new();
+    let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
     let survey = Survey { on_trial: vec![], settle: at(0), deadline: at(60) };
     for (job, report) in [
@@ -211,7 +218,7 @@ fn news_does_not_give_a_failing_release_more_time() {
 
 #[test]
 fn somebody_else_at_work_is_waited_for() {
-    let mut overseer = Overseer::new();
+    let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
     let survey = Survey { on_trial: vec![Kind::Base], settle: at(0), deadline: at(60) };
     assert_eq!(overseer.next_job(at(0), false), Some(Job::Survey));
@@ -227,7 +234,7 @@ fn somebody_else_at_work_is_waited_for() {
 
 #[test]
 fn what_cannot_be_done_is_said_and_not_tried_for_ever() {
-    let mut overseer = Overseer::new();
+    let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
     let survey = Survey { on_trial: vec![Kind::Base], settle: at(5), deadline: at(0) };
     overseer.next_job(at(0), false);
