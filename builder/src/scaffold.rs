@@ -50,7 +50,7 @@ pub fn scaffold(directory: &Path, name: Option<&str>, created: i64) -> Result<Sc
             Starter::Link(path, target) => link(&root.join(path), target)?,
         }
     }
-    keys::generate(&root.join("keys"), true, created, &name)?;
+    keys::generate(&root.join("keys"), true, created, &name, None)?;
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", root))?;
     fs::rename(root, directory).map_err(Error::io("create", directory))?;
     let _moved_away = scratch.keep();

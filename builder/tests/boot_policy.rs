@@ -49,7 +49,7 @@ fn shared() -> Option<&'static Shared> {
         }
         let scratch = tempfile::tempdir().unwrap();
         let set = |name: &str| {
-            keys::generate(&scratch.path().join(name), true, 1_700_000_000, name).unwrap();
+            keys::generate(&scratch.path().join(name), true, 1_700_000_000, name, None).unwrap();
             Keys::load(&scratch.path().join(name)).unwrap()
         };
         let (keys, foreign) = (set("demo"), set("foreign"));

@@ -283,7 +283,7 @@ fn bytes_behind_the_last_sector_do_not_verify() {
 fn an_image_signed_by_others_does_not_verify() {
     let Some(demo) = demo() else { return };
     let strangers: PathBuf = demo.scratch.path().join("strangers");
-    builder::keys::generate(&strangers, true, 1_767_225_600, "stranger").unwrap();
+    builder::keys::generate(&strangers, true, 1_767_225_600, "stranger", None).unwrap();
     let report = verify(&demo.image, &Trust::load(&strangers).unwrap(), false).unwrap().to_string();
     for expected in
         ["FAILED  image record", "FAILED  slot base-a signature", "FAILED  slot site-a signature", "FAILED  esp"]

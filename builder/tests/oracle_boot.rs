@@ -19,7 +19,7 @@ fn key_directory() -> PathBuf {
     static SET: OnceLock<tempfile::TempDir> = OnceLock::new();
     let set = SET.get_or_init(|| {
         let scratch = tempfile::tempdir().unwrap();
-        keys::generate(&scratch.path().join("keys"), true, CREATED, "oracle").unwrap();
+        keys::generate(&scratch.path().join("keys"), true, CREATED, "oracle", None).unwrap();
         scratch
     });
     set.path().join("keys")

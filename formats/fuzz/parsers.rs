@@ -171,7 +171,7 @@ pub fn package_key() -> SigningKey {
 
 fn read_package(data: &[u8]) {
     let public = package_key().verifying_key();
-    let trusted = TrustedKey { role: Role::Site, public, development: false, name: "fuzz".into() };
+    let trusted = TrustedKey { role: Role::Site, public, development: false, expires: None, name: "fuzz".into() };
     let trust = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Site, 1)]), false).expect("a good store");
     if let Ok(claims) = package::peek(data) {
         assert!(!claims.manifest.to_string().is_empty());

@@ -34,7 +34,13 @@ fn gives_back_the_exact_signed_bytes_and_verifies() {
     let manifest = sample(Kind::Base).encode().unwrap();
     let footer = Footer::parse(&sample_footer()).unwrap();
     assert_eq!(footer.manifest, manifest);
-    let trusted = TrustedKey { role: Role::Base, public: key().verifying_key(), development: false, name: "k".into() };
+    let trusted = TrustedKey {
+        role: Role::Base,
+        public: key().verifying_key(),
+        development: false,
+        expires: None,
+        name: "k".into(),
+    };
     let store = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Base, 1)]), false).unwrap();
     assert_eq!(footer.verify(&store, Role::Base).unwrap().manifest(), &sample(Kind::Base));
     assert!(footer.verify(&store, Role::Site).is_err());
@@ -99,7 +105,13 @@ fn refuses_another_magic_version_or_size() {
 #[test]
 fn a_resealed_footer_parses_but_is_not_believed() {
     let footer = Footer::parse(&resealed(HEADER + 30, b"X")).unwrap();
-    let trusted = TrustedKey { role: Role::Base, public: key().verifying_key(), development: false, name: "k".into() };
+    let trusted = TrustedKey {
+        role: Role::Base,
+        public: key().verifying_key(),
+        development: false,
+        expires: None,
+        name: "k".into(),
+    };
     let store = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Base, 1)]), false).unwrap();
     let message = footer.verify(&store, Role::Base).unwrap_err().to_string();
     assert!(message.contains("did not sign these bytes"), "{message}");

@@ -147,8 +147,13 @@ mod tests {
     }
 
     fn trust() -> TrustStore {
-        let key =
-            TrustedKey { role: Role::Base, public: key().verifying_key(), development: false, name: "base".into() };
+        let key = TrustedKey {
+            role: Role::Base,
+            public: key().verifying_key(),
+            development: false,
+            expires: None,
+            name: "base".into(),
+        };
         TrustStore::new("demo", vec![key], [(Role::Base, 1)].into(), false).unwrap()
     }
 

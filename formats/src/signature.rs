@@ -19,7 +19,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Damage, Distrust};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Date, MAX_UNIX, Manifest};
 use crate::trust::{Role, TrustStore, key_id};
 use crate::{Digest, Error, Result, json};
 
@@ -79,7 +79,8 @@ pub fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, role: Role
             "it is a development build; only release builds are accepted here",
         ));
     }
-    Ok(VerifiedManifest { manifest: parsed, signers, digest: Digest::of(manifest) })
+    let needed = trust.threshold(role).unwrap_or(u32::MAX); // OK: without one nothing was counted
+    Ok(VerifiedManifest { manifest: parsed, signers, needed, digest: Digest::of(manifest) })
 }
 
 /// A manifest whose signatures were checked. Only [`verify`] makes one.
@@ -87,6 +88,7 @@ pub fn verify(manifest: &[u8], signatures: &[u8], trust: &TrustStore, role: Role
 pub struct VerifiedManifest {
     manifest: Manifest,
     signers: Vec<Signer>,
+    needed: u32,
     digest: Digest,
 }
 
@@ -100,6 +102,9 @@ pub struct Signer {
     pub name: String,
     /// True for a development key.
     pub development: bool,
+    /// The last day on which its signature may be used to install something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Date>,
 }
 
 impl VerifiedManifest {
@@ -111,6 +116,27 @@ impl VerifiedManifest {
     /// The distinct keys that counted, by id; at least as many as the role's threshold.
     pub fn signers(&self) -> &[Signer] {
         &self.signers
+    }
+
+    /// Whether enough of the keys that signed are still valid at `now`, seconds since 1970. For whoever installs; what is installed
+    /// keeps starting whatever day it is.
+    pub fn check_current(&self, now: i64) -> Result<()> {
+        let today = Date::of_unix(now.clamp(0, MAX_UNIX));
+        let is_expired = |signer: &&Signer| signer.expires.is_some_and(|last| today.is_none_or(|today| today > last));
+        let expired: Vec<&Signer> = self.signers.iter().filter(is_expired).collect();
+        let valid = self.signers.len().saturating_sub(expired.len());
+        if u32::try_from(valid).is_ok_and(|valid| valid >= self.needed) {
+            return Ok(());
+        }
+        let today = today.map(|day| day.to_string()).unwrap_or_default();
+        let mut problem = format!("{valid} of {} needed signature(s) by keys that are valid on {today}", self.needed);
+        for signer in expired {
+            let last = signer.expires.map(|day| day.to_string()).unwrap_or_default();
+            let (id, name) = (signer.key_id.short(), &signer.name);
+            problem.extend(["; key ", &id, " (\"", name, "\") was valid until ", &last]);
+        }
+        problem.push_str("; get a release signed with a current key, or set this machine's clock if that is not today");
+        Err(Error::untrusted(WHAT, Distrust::ExpiredKey, problem))
     }
 
     /// SHA-256 of the exact manifest bytes.
@@ -169,7 +195,7 @@ fn judge(
     key.public
         .verify_strict(message, &one.signature)
         .map_err(|_| (Distrust::BadSignature, format!("key {id} (\"{name}\") did not sign these bytes")))?;
-    Ok(Signer { key_id: one.key_id, name: name.clone(), development: key.development })
+    Ok(Signer { key_id: one.key_id, name: name.clone(), development: key.development, expires: key.expires })
 }
 
 /// Signatures by several keys over one manifest. Kept apart from it, so that a second person can add theirs later.
@@ -255,7 +281,8 @@ impl fmt::Display for SignatureSet {
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let development = if self.development { " (development)" } else { "" };
-        write!(f, "key {} \"{}\"{development}", self.key_id, self.name)
+        let until = self.expires.map(|day| format!(" (until {day})")).unwrap_or_default();
+        write!(f, "key {} \"{}\"{development}{until}", self.key_id, self.name)
     }
 }
 

@@ -10,7 +10,7 @@ fn key(number: u8) -> SigningKey {
 }
 
 fn trusted(number: u8, role: Role, development: bool) -> TrustedKey {
-    TrustedKey { role, public: key(number).verifying_key(), development, name: format!("key {number}") }
+    TrustedKey { role, public: key(number).verifying_key(), development, expires: None, name: format!("key {number}") }
 }
 
 /// Keys 1 and 2 sign bases (both needed when `base` is 2), 3 signs sites, 4 is a development key for bases.
@@ -235,4 +235,41 @@ fn refuses_malformed_signature_sets() {
 fn sixteen_signatures_fit_their_limit() {
     let many: Vec<SigningKey> = (1..=16).map(key).collect();
     assert!(sign(&base(), &many).unwrap().len() <= MAX_SIZE);
+}
+
+/// Key 1 until the end of 2026, key 2 for ever.
+fn store_with_an_expiry(base: u32) -> TrustStore {
+    let mut keys = vec![trusted(1, Role::Base, false), trusted(2, Role::Base, false)];
+    keys[0].expires = Some("2026-12-31".parse().unwrap());
+    TrustStore::new("demo", keys, BTreeMap::from([(Role::Base, base)]), false).unwrap()
+}
+
+const LAST_SECOND_OF_2026: i64 = 1_798_761_599;
+
+#[test]
+fn an_expired_key_still_starts_what_is_installed_and_installs_nothing_new() {
+    let bytes = base();
+    let verified = verify(&bytes, &sign(&bytes, &[key(1)]).unwrap(), &store_with_an_expiry(1), Role::Base).unwrap();
+    assert_eq!(verified.check_current(LAST_SECOND_OF_2026), Ok(()));
+    assert_eq!(verified.check_current(-1), Ok(()));
+    for now in [LAST_SECOND_OF_2026 + 1, i64::MAX] {
+        let error = verified.check_current(now).unwrap_err();
+        assert!(matches!(error, Error::Untrusted { why: Distrust::ExpiredKey, .. }), "{error}");
+        let text = error.to_string();
+        for part in ["0 of 1 needed", "(\"key 1\") was valid until 2026-12-31", "set this machine's clock"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    assert!(verified.check_current(LAST_SECOND_OF_2026 + 1).unwrap_err().to_string().contains("valid on 2027-01-01"));
+}
+
+#[test]
+fn an_expired_key_counts_for_no_threshold_and_harms_none() {
+    let bytes = base();
+    let both = sign(&bytes, &[key(1), key(2)]).unwrap();
+    let late = LAST_SECOND_OF_2026 + 1;
+    let current =
+        |threshold| verify(&bytes, &both, &store_with_an_expiry(threshold), Role::Base).unwrap().check_current(late);
+    assert_eq!(current(1), Ok(()));
+    assert!(current(2).unwrap_err().to_string().contains("1 of 2 needed"));
 }

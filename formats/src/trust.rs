@@ -12,7 +12,7 @@ use std::fmt;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Kind, check_name, check_title};
+use crate::manifest::{Date, Kind, check_name, check_title};
 use crate::{Digest, Error, Result, json};
 
 /// Longest trust store in bytes.
@@ -48,6 +48,9 @@ pub struct TrustedKey {
     pub public: VerifyingKey,
     /// True when its private half is not kept secret, for example made by `bulkhead init`.
     pub development: bool,
+    /// The last day on which something signed with it may be installed; none: it does not expire. What is installed already keeps
+    /// starting: a boot must not depend on a clock. See [`crate::signature::VerifiedManifest::check_current`].
+    pub expires: Option<Date>,
     /// For people, for example `Example release 2026`: 1 to 64 printable ASCII characters.
     pub name: String,
 }
@@ -116,6 +119,7 @@ impl TrustStore {
             role: key.role,
             public: hex::encode(key.public.as_bytes()),
             development: key.development,
+            expires: key.expires,
             name: key.name.clone(),
         });
         let file = StoreFile {
@@ -171,6 +175,8 @@ struct KeyEntry {
     role: Role,
     public: String,
     development: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Date>,
     name: String,
 }
 
@@ -187,7 +193,8 @@ impl KeyEntry {
         if key_id(&public) != self.id {
             return Err(bad("its id is not the SHA-256 of its public half"));
         }
-        Ok(TrustedKey { role: self.role, public, development: self.development, name: self.name })
+        let Self { role, development, expires, name, .. } = self;
+        Ok(TrustedKey { role, public, development, expires, name })
     }
 }
 
@@ -223,7 +230,8 @@ impl fmt::Display for TrustStore {
             }
             for (id, key) in self.keys.iter().filter(|(_, key)| key.role == role) {
                 let development = if key.development { " (development)" } else { "" };
-                writeln!(f, "    key {id} \"{}\"{development}", key.name)?;
+                let until = key.expires.map(|day| format!(" (until {day})")).unwrap_or_default();
+                writeln!(f, "    key {id} \"{}\"{development}{until}", key.name)?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::*;
 
 fn trusted(number: u8, role: Role, development: bool) -> TrustedKey {
     let public = SigningKey::from_bytes(&[number; 32]).verifying_key();
-    TrustedKey { role, public, development, name: format!("Example key {number}") }
+    TrustedKey { role, public, development, expires: None, name: format!("Example key {number}") }
 }
 
 fn sample() -> TrustStore {
@@ -106,4 +106,16 @@ fn refuses_oversize_and_truncated_stores() {
     assert!(TrustStore::parse(&vec![b' '; MAX_SIZE + 1]).unwrap_err().to_string().contains("at most 65536"));
     let keys = (1..=65).map(|n| trusted(n, Role::Base, false)).collect();
     assert!(TrustStore::new("demo", keys, BTreeMap::new(), false).unwrap_err().to_string().contains("65 keys"));
+}
+
+#[test]
+fn the_last_day_of_a_key_is_kept_and_shown() {
+    let mut keys = vec![trusted(1, Role::Base, false)];
+    keys[0].expires = Some("2031-12-31".parse().unwrap());
+    let store = TrustStore::new("demo", keys, BTreeMap::from([(Role::Base, 1)]), false).unwrap();
+    let bytes = store.encode().unwrap();
+    assert_eq!(TrustStore::parse(&bytes), Ok(store.clone()));
+    assert!(store.to_string().contains("\"Example key 1\" (until 2031-12-31)\n"), "{store}");
+    let text = String::from_utf8(bytes).unwrap().replacen("2031-12-31", "2031-12-32", 1);
+    assert!(TrustStore::parse(text.as_bytes()).unwrap_err().to_string().contains("2031-12-32"));
 }

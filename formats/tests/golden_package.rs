@@ -71,7 +71,7 @@ fn the_committed_package_is_what_the_writer_makes() {
 fn the_committed_package_is_accepted_and_holds_its_image() {
     let bytes = std::fs::read(committed()).unwrap();
     let public = key().verifying_key();
-    let trusted = TrustedKey { role: Role::Site, public, development: false, name: "golden".into() };
+    let trusted = TrustedKey { role: Role::Site, public, development: false, expires: None, name: "golden".into() };
     let trust = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Site, 1)]), false).unwrap();
     let package = Package::open(bytes.as_slice(), &trust, &[Role::Site]).unwrap();
     assert_eq!(package.check_length(Bytes(bytes.len() as u64)), Ok(()));

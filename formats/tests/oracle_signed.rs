@@ -199,7 +199,7 @@ fn we_verify_a_signature_made_by_openssl_with_our_key_file() {
     let one = formats::signature::OneSignature { key_id: key_id(&public), signature };
     let set = SignatureSet::new(vec![one]).unwrap().encode().unwrap();
     assert_eq!(set, sign(&bytes, &[key]).unwrap(), "ed25519 is deterministic");
-    let trusted = TrustedKey { role: Role::Licence, public, development: false, name: "openssl".into() };
+    let trusted = TrustedKey { role: Role::Licence, public, development: false, expires: None, name: "openssl".into() };
     let store = TrustStore::new("demo", vec![trusted], [(Role::Licence, 1)].into(), false).unwrap();
     let verified = formats::signature::verify(&bytes, &set, &store, Role::Licence).unwrap();
     assert_eq!(verified.signers()[0].name, "openssl");

@@ -40,6 +40,7 @@ fn refusals() -> Vec<Error> {
     let (slot, version, range) = (SlotId::A, semver::Version::new(1, 0, 0), semver::VersionReq::STAR);
     let misfits = [
         Misfit::Downgrade { sequence: 1, floor: 2 },
+        Misfit::OtherBuild { sequence: 1 },
         Misfit::Hardware { needed: vec![], ours: vec![] },
         Misfit::NeedsBase { needed: range.clone(), base: version.clone() },
         Misfit::NeedsSite { needed: range.clone(), site: None },

@@ -20,6 +20,8 @@ pub use disk::digest;
 pub use result::{Built, BuiltSlot};
 use scratch::Scratch;
 
+use formats::manifest::Date;
+
 use crate::export::{self, Description, Existing, Format};
 use crate::keys::Keys;
 use crate::plan::Plan;
@@ -154,6 +156,14 @@ fn load_keys(recipe: &Recipe) -> Result<Keys> {
         return Err(Error::Refused(format!(
             "\"{}\" holds development keys; set keys.allow-development = true for a development image, or make release keys with: \
              bulkhead keys generate DIR",
+            directory.display()
+        )));
+    }
+    let built = Date::of_unix(recipe.product.source_date_epoch);
+    if let Some(last) = keys.expires.filter(|last| built.is_none_or(|built| *last < built)) {
+        return Err(Error::Refused(format!(
+            "the keys in \"{}\" expired on {last}, before this build (product.source-date-epoch): no appliance would install it; make \
+             new keys with: bulkhead keys generate DIR",
             directory.display()
         )));
     }

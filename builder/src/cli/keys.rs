@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use builder::keys::Keys;
 use builder::{Error, Result, keys};
 use clap::Subcommand;
+use formats::manifest::Date;
 
 use super::output;
 
@@ -48,6 +49,10 @@ struct Generate {
     /// Name in the certificates
     #[arg(long, default_value = "bulkhead")]
     product: String,
+    /// Last day, such as 2031-12-31, on which appliances install what base.key
+    /// and site.key sign; by default they do not expire
+    #[arg(long, value_name = "DAY")]
+    expires: Option<Date>,
 }
 
 impl Arguments {
@@ -61,7 +66,7 @@ impl Arguments {
 
 impl Generate {
     fn run(&self) -> Result<()> {
-        keys::generate(&self.directory, self.development, now()?, &self.product)?;
+        keys::generate(&self.directory, self.development, now()?, &self.product, self.expires)?;
         let kind = if self.development { "development" } else { "release" };
         output::line(format_args!("{kind} keys in {}", self.directory.display()))?;
         output::line("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public")

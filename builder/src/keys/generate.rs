@@ -10,14 +10,19 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, KeypairBytes};
+use formats::manifest::Date;
 
 use crate::boot::openpgp;
 use crate::keys::rsa::RsaKey;
 use crate::keys::{Description, FORMAT, certificate, pem};
 use crate::{Error, Result};
 
-/// Makes a key set for `product` in `directory`, which must not exist or be empty. `created` is the time to write into it, Unix seconds.
-pub fn generate(directory: &Path, development: bool, created: i64, product: &str) -> Result<()> {
+/// Makes a key set for `product` in `directory`, which must not exist or be empty. `created` is the time to write into it, Unix seconds;
+/// with `expires`, appliances install what the package keys sign until that day and not later.
+pub fn generate(directory: &Path, development: bool, created: i64, product: &str, expires: Option<Date>) -> Result<()> {
+    if let Some(last) = expires.filter(|last| Date::of_unix(created).is_none_or(|today| *last < today)) {
+        return Err(Error::input(format!("keys that expired on {last} could sign nothing; choose a day to come")));
+    }
     check_product(product)?;
     refuse_existing(directory)?;
     let parent = match directory.parent() {
@@ -31,7 +36,7 @@ pub fn generate(directory: &Path, development: bool, created: i64, product: &str
         .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(parent)
         .map_err(Error::io("create a directory in", parent))?;
-    fill(scratch.path(), development, created, product)?;
+    fill(scratch.path(), development, created, product, expires)?;
     sync(scratch.path())?;
     fs::rename(scratch.path(), directory).map_err(Error::io("create", directory))?;
     let _moved_away = scratch.keep();
@@ -65,7 +70,7 @@ fn check_product(product: &str) -> Result<()> {
 }
 
 /// Writes every file of the set.
-fn fill(directory: &Path, development: bool, created: i64, product: &str) -> Result<()> {
+fn fill(directory: &Path, development: bool, created: i64, product: &str, expires: Option<Date>) -> Result<()> {
     let marked = if development { format!("DEVELOPMENT {product}") } else { product.to_owned() };
     for role in ["base", "site"] {
         let key = ed25519()?;
@@ -84,7 +89,7 @@ fn fill(directory: &Path, development: bool, created: i64, product: &str) -> Res
     }
     let public = openpgp::PublicKey::new(&boot, created)?;
     write(directory, "boot.pgp", PUBLIC, &openpgp::certificate(&boot, &public, &format!("{marked} boot signing"))?)?;
-    let description = Description { format: FORMAT, development, created, product: product.to_owned() };
+    let description = Description { format: FORMAT, development, created, product: product.to_owned(), expires };
     let mut json = serde_json::to_vec_pretty(&description)
         .map_err(|cause| Error::Bug(format!("cannot encode keys.json: {cause}")))?;
     json.push(b'\n');

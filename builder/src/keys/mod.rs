@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use formats::manifest::Date;
 use formats::trust::{Role, TrustStore, TrustedKey};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,8 @@ pub struct Keys {
     pub development: bool,
     /// When the set was made, Unix seconds.
     pub created: i64,
+    /// The last day on which appliances install what `base` and `site` signed; none: they do not expire.
+    pub expires: Option<Date>,
 }
 
 /// `keys.json`: what the files cannot say. A machine file: unknown fields are ignored.
@@ -60,11 +63,22 @@ struct Description {
     created: i64,
     #[serde(default)]
     product: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Date>,
 }
 
 /// The DER of the certificate in the PEM file `name` of a key set, of which only public parts need to be there.
 pub fn read_certificate(directory: &Path, name: &str) -> Result<Vec<u8>> {
     Files(directory).certificate(name)
+}
+
+/// The last day of the package keys in a key set, of which only public parts need to be there.
+pub fn expiry(directory: &Path) -> Result<Option<Date>> {
+    let set = Files(directory);
+    if !set.path("keys.json").exists() {
+        return Ok(None);
+    }
+    Ok(set.description()?.expires)
 }
 
 impl Keys {
@@ -96,6 +110,7 @@ impl Keys {
             openpgp_key,
             development: description.development,
             created: description.created,
+            expires: description.expires,
         })
     }
 
@@ -106,6 +121,7 @@ impl Keys {
             role,
             public: key.verifying_key(),
             development: self.development,
+            expires: self.expires,
             name: format!("{role} {}", if self.development { "development key" } else { "key" }),
         };
         let keys = vec![trusted(Role::Base, &self.base), trusted(Role::Site, &self.site)];

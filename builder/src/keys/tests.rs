@@ -8,7 +8,7 @@ use super::*;
 fn copy_of(which: &OnceLock<tempfile::TempDir>) -> (tempfile::TempDir, PathBuf) {
     let original = which.get_or_init(|| {
         let scratch = tempfile::tempdir().unwrap();
-        generate(&scratch.path().join("keys"), true, 1_700_000_000, "demo").unwrap();
+        generate(&scratch.path().join("keys"), true, 1_700_000_000, "demo", None).unwrap();
         scratch
     });
     let scratch = tempfile::tempdir().unwrap();
@@ -45,7 +45,7 @@ fn mode(path: &Path) -> u32 {
 fn a_generated_set_loads_and_its_private_files_are_private() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("keys");
-    generate(&directory, true, 1_700_000_000, "demo").unwrap();
+    generate(&directory, true, 1_700_000_000, "demo", None).unwrap();
     let keys = Keys::load(&directory).unwrap();
     assert!(keys.development);
     assert_eq!(keys.created, 1_700_000_000);
@@ -69,7 +69,7 @@ fn loading_needs_no_private_half_of_pk_and_kek() {
 fn refuses_to_touch_an_existing_set() {
     let (_scratch, directory) = set();
     let before = fs::read(directory.join("base.key")).unwrap();
-    let error = generate(&directory, false, 0, "demo").unwrap_err();
+    let error = generate(&directory, false, 0, "demo", None).unwrap_err();
     assert_eq!(error.exit_code(), 5);
     assert!(error.to_string().contains("never overwritten"), "{error}");
     assert_eq!(fs::read(directory.join("base.key")).unwrap(), before);
@@ -80,7 +80,7 @@ fn fills_an_empty_directory_and_leaves_nothing_beside_it() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("keys");
     fs::create_dir(&directory).unwrap();
-    generate(&directory, false, 0, "demo").unwrap();
+    generate(&directory, false, 0, "demo", None).unwrap();
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     assert_eq!(mode(&directory), 0o700);
 }
@@ -90,7 +90,7 @@ fn refuses_times_and_products_that_cannot_be_written() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("keys");
     for (created, product) in [(-1, "demo"), (1 << 33, "demo"), (0, ""), (0, "a\nb"), (0, "x <y>"), (0, "häuser")] {
-        let error = generate(&directory, false, created, product).unwrap_err();
+        let error = generate(&directory, false, created, product, None).unwrap_err();
         assert_eq!(error.exit_code(), 3, "{error}");
     }
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
@@ -166,4 +166,26 @@ fn the_trust_store_believes_the_two_keys_of_the_set() {
         assert_eq!(store.threshold(role), Some(1));
     }
     assert_eq!(store.threshold(Role::Licence), None);
+}
+
+#[test]
+fn the_last_day_of_a_set_reaches_the_trust_store_and_whoever_has_only_its_public_half() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("keys");
+    let day = "2031-12-31".parse().unwrap();
+    generate(&directory, false, 1_700_000_000, "demo", Some(day)).unwrap();
+    let store = Keys::load(&directory).unwrap().trust_store("demo").unwrap();
+    assert!(store.keys().values().all(|key| key.expires == Some(day)));
+    assert_eq!(super::expiry(&directory).unwrap(), Some(day));
+    fs::remove_file(directory.join("keys.json")).unwrap();
+    assert_eq!(super::expiry(&directory).unwrap(), None);
+}
+
+#[test]
+fn refuses_to_make_keys_that_have_expired_already() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("keys");
+    let error = generate(&directory, false, 1_700_000_000, "demo", Some("2023-11-13".parse().unwrap())).unwrap_err();
+    assert!(error.to_string().contains("expired on 2023-11-13"), "{error}");
+    assert!(!directory.exists());
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use formats::manifest::ImageInfo;
 use formats::package::{Details, Image, Package};
+use formats::signature::Signer;
 use formats::trust::{Role, TrustedKey};
 use formats::verity::{Block, Checker};
 use formats::{Bytes, package};
@@ -72,9 +73,14 @@ fn step<T>(
     }
 }
 
+fn signer(signer: &Signer) -> String {
+    let until = signer.expires.map(|day| format!(" (valid until {day})")).unwrap_or_default();
+    format!("{}{until}", signer.name)
+}
+
 fn signed<R>(package: &Package<R>) -> String {
     let manifest = package.verified().manifest();
-    let signers: Vec<&str> = package.verified().signers().iter().map(|signer| signer.name.as_str()).collect();
+    let signers: Vec<String> = package.verified().signers().iter().map(signer).collect();
     format!("{} {} {} by {}", manifest.kind, manifest.name, manifest.version, signers.join(", "))
 }
 

@@ -65,7 +65,7 @@ fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
     let public = VerifyingKey::from_public_key_pem(&String::from_utf8_lossy(&pem)).map_err(|cause| {
         Error::input(format!("\"{}\" is not an ed25519 public key in PEM form: {cause}", path.display()))
     })?;
-    Ok(TrustedKey { role, public, development: false, name: name.to_owned() })
+    Ok(TrustedKey { role, public, development: false, expires: keys::expiry(directory)?, name: name.to_owned() })
 }
 
 /// Path and content of a public key file, which has to be there.
@@ -89,7 +89,7 @@ mod tests {
     fn missing_and_damaged_public_keys_are_bad_input() {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
-        crate::keys::generate(&keys, true, 0, "x").unwrap();
+        crate::keys::generate(&keys, true, 0, "x", None).unwrap();
         Trust::load(&keys).unwrap();
         for file in ["base.pub", "site.pub", "boot.crt", "boot.pgp"] {
             let good = std::fs::read(keys.join(file)).unwrap();

@@ -209,7 +209,7 @@ pub fn keys() -> &'static [(String, Vec<u8>)] {
     KEYS.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
-        builder::keys::generate(&keys, true, 1_767_225_600, "sample").unwrap();
+        builder::keys::generate(&keys, true, 1_767_225_600, "sample", None).unwrap();
         names(&keys).into_iter().map(|name| (name.clone(), fs::read(keys.join(name)).unwrap())).collect()
     })
 }

@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Date {
 }
 
 /// The last second of the year 9999.
-pub(super) const MAX_UNIX: i64 = 253_402_300_799;
+pub const MAX_UNIX: i64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 pub use check::{check_name, check_title};
-pub use date::Date;
+pub use date::{Date, MAX_UNIX};
 
 use crate::health::{self, Check, Trial};
 use crate::verity::{Layout, Parameters};

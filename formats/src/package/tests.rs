@@ -16,8 +16,13 @@ pub(super) fn key(role: Role) -> SigningKey {
 
 pub(super) fn trust() -> TrustStore {
     let roles = [Role::Base, Role::Site, Role::Licence];
-    let trusted =
-        |role| TrustedKey { role, public: key(role).verifying_key(), development: false, name: format!("{role} key") };
+    let trusted = |role| TrustedKey {
+        role,
+        public: key(role).verifying_key(),
+        development: false,
+        expires: None,
+        name: format!("{role} key"),
+    };
     TrustStore::new("demo", roles.map(trusted).into(), BTreeMap::from(roles.map(|role| (role, 1))), false).unwrap()
 }
 

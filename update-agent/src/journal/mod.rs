@@ -10,7 +10,7 @@
 mod record;
 mod store;
 
-use formats::manifest::Kind;
+use formats::manifest::{Kind, Manifest};
 use formats::{Digest, SlotId};
 
 pub use record::{Action, Entry, Floor, Outcome, Record, Release, Verb};
@@ -41,9 +41,14 @@ pub struct Open {
 pub struct History(pub Vec<Record>);
 
 impl<'a> Journal<'a> {
-    /// A journal in `store`; `clock` gives seconds since 1970 and decides nothing.
+    /// A journal in `store`; `clock` gives seconds since 1970; nothing that keeps the appliance bootable depends on it.
     pub fn new(store: &'a dyn Store, clock: fn() -> u64) -> Self {
         Self { store, clock }
+    }
+
+    /// Seconds since 1970 by the machine's clock, which may be wrong.
+    pub fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     /// What is remembered. A journal that cannot be read is empty: no decision that keeps the appliance bootable depends on it.
@@ -166,6 +171,16 @@ impl History {
             .iter()
             .filter_map(|record| record.entry.outcome())
             .any(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
+    }
+
+    /// True when another build was committed once under the number of this release.
+    pub fn committed_other(&self, release: &Manifest) -> bool {
+        let release = Release::from(release);
+        self.0.iter().filter_map(|record| record.entry.outcome()).any(|(other, _, outcome)| {
+            *outcome == Outcome::Committed
+                && (other.kind, &other.name, other.sequence) == (release.kind, &release.name, release.sequence)
+                && other.build_id != release.build_id
+        })
     }
 
     /// True when something is remembered of this build.

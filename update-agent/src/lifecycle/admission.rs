@@ -35,6 +35,15 @@ pub enum Misfit {
         /// The highest committed one.
         floor: u64,
     },
+    /// Another build has its number.
+    #[error(
+        "is another build of release number {sequence}, which was committed on this appliance; a new build needs a higher number \
+         (sequence in the recipe)"
+    )]
+    OtherBuild {
+        /// The number.
+        sequence: u64,
+    },
     /// It is not for this model.
     #[error("is for hardware {}, {}", list(.needed), match .ours.as_slice() {
         [] => "and nothing tells what this is; say it with --hardware MODEL".into(),
@@ -105,6 +114,7 @@ impl Misfit {
     pub const fn code(&self) -> Code {
         match self {
             Self::Downgrade { .. } => Code::BelowFloor,
+            Self::OtherBuild { .. } => Code::OtherBuild,
             Self::Hardware { .. } => Code::OtherHardware,
             Self::NeedsBase { .. } => Code::NeedsBase,
             Self::NeedsSite { .. } => Code::NeedsSite,
@@ -139,6 +149,10 @@ fn misfit(facts: &Facts, release: &Manifest, model: &Model, room: Bytes) -> Opti
     let sequence = release.sequence;
     if let Some(floor) = facts.floor(release.kind, &release.name).filter(|floor| sequence < *floor) {
         return Some(Misfit::Downgrade { sequence, floor });
+    }
+    // The floor could not tell the two apart, and history would name one for the other.
+    if facts.has_other_build(release) {
+        return Some(Misfit::OtherBuild { sequence });
     }
     if let Some(misfit) = hardware_misfit(facts, &release.hardware, model) {
         return Some(misfit);

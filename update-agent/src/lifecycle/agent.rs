@@ -15,7 +15,7 @@ use super::site_state::{self, SiteState, derive_site};
 use super::state::{State, derive};
 use super::transition::{Event, Refusal, transition};
 use crate::disk::{Disk, Part};
-use crate::error::{Doing, Result};
+use crate::error::{At, Doing, Result};
 use crate::health::Examiner;
 use crate::journal::{Action, Journal, Outcome, Release, Verb};
 use crate::site::Site;
@@ -140,6 +140,7 @@ impl Agent<'_> {
         let mut done = self.settle()?;
         let facts = self.facts();
         let release = manifest.manifest();
+        manifest.check_current(self.today(&facts)).at(|| format!("{} {}", release.name, release.version))?;
         let room = Part::slot(release.kind, SlotId::B)
             .map_or(Ok(Bytes(0)), |part| self.disk.size(part).doing(|| format!("measure {part}")))?;
         admit(&facts, release, model, room)?;
@@ -172,6 +173,13 @@ impl Agent<'_> {
             site.check()?;
         }
         self.site(&state, &SiteEvent::Install { same, waits }, install)
+    }
+
+    /// The day by which keys expire, in seconds since 1970: by the machine's clock, but never before the running base was made. A clock
+    /// that was reset must not bring an expired key back.
+    fn today(&self, facts: &Facts) -> i64 {
+        let clock = i64::try_from(self.journal.now()).unwrap_or(i64::MAX);
+        facts.home().map_or(clock, |base| clock.max(base.created))
     }
 
     /// Keeps what runs: the base on trial, and the site. A site that waited for this base goes live, on trial.

@@ -114,6 +114,18 @@ impl Facts {
         floors.into_iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
     }
 
+    /// Whether another build was committed under the number of this release.
+    pub fn has_other_build(&self, release: &Manifest) -> bool {
+        let good = SlotId::BOTH.into_iter().filter(|slot| self.is_good(*slot));
+        let bases =
+            good.filter_map(|slot| self.base.get(slot).manifest().filter(|base| self.was_committed(slot, base)));
+        let in_slots = bases.into_iter().any(|base| {
+            (base.kind, &base.name, base.sequence) == (release.kind, &release.name, release.sequence)
+                && base.build_id != release.build_id
+        });
+        in_slots || self.history.committed_other(release)
+    }
+
     /// The base that runs, or on an image file the one that is first.
     pub fn home(&self) -> Option<&Manifest> {
         let slot = self.running_base().or_else(|| self.boot.map(|boot| boot.order))?;

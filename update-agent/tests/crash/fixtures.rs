@@ -53,6 +53,7 @@ pub fn trust() -> TrustStore {
         role,
         public: key.verifying_key(),
         development: false,
+        expires: None,
         name: name.into(),
     };
     let keys = vec![key(&base, Role::Base, "base"), key(&site, Role::Site, "site")];
