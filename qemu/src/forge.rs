@@ -177,7 +177,8 @@ fn signing_key(keys: &Path, kind: Kind) -> Result<SigningKey> {
 fn trust(manifest: &Manifest, key: &SigningKey) -> Result<TrustStore> {
     let role = Role::from(manifest.kind);
     let public = key.verifying_key();
-    let trusted = TrustedKey { role, public, development: manifest.development, name: "the key given".to_owned() };
+    let trusted =
+        TrustedKey { role, public, development: manifest.development, expires: None, name: "the key given".to_owned() };
     let thresholds = BTreeMap::from([(role, 1)]);
     TrustStore::new(&manifest.product, vec![trusted], thresholds, true).map_err(Error::format("the trust store"))
 }

@@ -129,6 +129,7 @@ pub fn trust() -> TrustStore {
         role,
         public: SigningKey::from_bytes(&[byte; 32]).verifying_key(),
         development: false,
+        expires: None,
         name: role.to_string(),
     };
     // One key may not have two roles; sites are signed by a key of their own only in the real product.
