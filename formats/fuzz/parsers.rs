@@ -14,6 +14,7 @@ use formats::footer::{self, Footer};
 use formats::gpt::Gpt;
 use formats::manifest::{Manifest, Member};
 use formats::mbr::Mbr;
+use formats::network::Network;
 use formats::package::{self, Chunk, ChunkIndex, Decoder, Package};
 use formats::reset_record::{self, ResetRecord};
 use formats::signature::{self, SignatureSet};
@@ -30,6 +31,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "footer" => footer(data),
         "health" => health(data),
         "manifest" => manifest(data),
+        "network" => network(data),
         "package" => package(data),
         "reset_record" => reset_record(data),
         "verity_superblock" => verity_superblock(data),
@@ -127,6 +129,16 @@ pub fn health(data: &[u8]) {
     }
     let again = serde_json::json!({"format": 1, "checks": &checks});
     assert_eq!(formats::health::parse_operator(again.to_string().as_bytes()), Ok(checks));
+}
+
+/// The network setting: every word the hook gets is one word of letters no shell minds.
+pub fn network(data: &[u8]) {
+    let Ok(network) = Network::parse(data) else { return };
+    for word in network.words() {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"./:_-".contains(&b);
+        assert!(!word.is_empty() && word.bytes().all(plain) && (word == "-" || !word.starts_with('-')), "{word}");
+    }
+    assert_eq!(Network::parse(&network.encode().expect("a parsed setting can be encoded")), Ok(network));
 }
 
 /// The three JSON documents: manifest, signature set, trust store.

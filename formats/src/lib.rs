@@ -27,6 +27,7 @@ mod json;
 mod le;
 pub mod manifest;
 pub mod mbr;
+pub mod network;
 #[cfg(feature = "package")]
 pub mod package;
 pub mod reset_record;

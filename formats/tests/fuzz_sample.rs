@@ -38,6 +38,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("footer/site", slot_footer),
         ("health/operator", operators_checks()),
         ("manifest/site", manifest),
+        ("network/static", fixed_address()),
         ("package/site", small_package()),
         ("package/chunks", small_image().0),
         ("package/frame", small_image().1),
@@ -45,6 +46,13 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("reset_record/pending", reset_record()),
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
+}
+
+/// Every field of a network setting.
+fn fixed_address() -> Vec<u8> {
+    br#"{"format": 1, "method": "static", "interface": "eth0", "address": "192.0.2.10/24", "gateway": "192.0.2.1",
+  "dns": ["192.0.2.53", "2001:db8::53"]}"#
+        .to_vec()
 }
 
 /// Every kind of check an operator may ask for.
