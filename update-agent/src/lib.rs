@@ -12,6 +12,7 @@
 
 pub mod code;
 pub mod command;
+pub mod console;
 pub mod disk;
 pub mod error;
 pub mod failed_boot;
@@ -20,6 +21,7 @@ pub mod journal;
 pub mod judge;
 mod kernel_log;
 pub mod lifecycle;
+pub mod network;
 mod plain_file;
 pub mod reader;
 pub mod serve;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use update_agent::command::{factory_reset, health, history, install, simple};
 use update_agent::error::Result;
-use update_agent::{reader, serve, status};
+use update_agent::{console, network, reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -34,6 +34,10 @@ enum Command {
     FactoryReset(factory_reset::Options),
     /// Run every health check now
     Health(health::Options),
+    /// Show status and a menu to whoever is at this terminal
+    Console(console::Options),
+    /// Show or set how this appliance gets its address
+    Network(network::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
     /// Take a package apart for another update-agent
@@ -63,6 +67,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::History(options) => history::run(options),
         Command::FactoryReset(options) => factory_reset::run(options),
         Command::Health(options) => health::run(options),
+        Command::Console(options) => console::run(options),
+        Command::Network(options) => network::run(options),
         Command::Serve(options) => serve::run(options),
         Command::ReadPackage => reader::child::run(),
     }
