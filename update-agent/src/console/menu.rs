@@ -61,6 +61,9 @@ pub fn items(view: &View) -> Vec<Item> {
     let item = |label: &str, leads_to| Item { label: label.to_owned(), leads_to };
     let summary = view.lifecycle.as_ref().map(|(_, summary)| summary);
     let mut items = view.lifecycle.as_ref().map(|(state, summary)| slot_items(*state, summary)).unwrap_or_default();
+    if let Some(site) = summary.and_then(|summary| summary.site_on_trial.as_ref()) {
+        items.extend(site_items(&occupant(site)));
+    }
     if summary.is_some_and(|summary| summary.next_restart.reset.is_some()) {
         let cancel = vec![agent(&["factory-reset", "--cancel"])];
         let why = "The next restart is an ordinary one, and nothing is destroyed.";
@@ -126,6 +129,22 @@ fn slot_items(state: State, summary: &Summary) -> Vec<Item> {
         | State::Unproven { .. }
         | State::Lost { .. } => Vec::new(),
     }
+}
+
+fn site_items(site: &str) -> [Item; 2] {
+    let item = |label: String, why: String, words| Item { label, leads_to: Dialog::Confirm(why, vec![agent(words)]) };
+    [
+        item(
+            format!("Keep the site on trial: {site}"),
+            format!("{site} is kept now, without waiting for its checks, and so is a base on trial."),
+            &["commit"],
+        ),
+        item(
+            format!("Leave the site on trial: {site}"),
+            "The site before it is started again, without a restart.".into(),
+            &["rollback", "--site"],
+        ),
+    ]
 }
 
 impl Dialog {

@@ -73,7 +73,8 @@ fn facts(view: &View) -> Vec<String> {
     lines.extend(entries("site", &site(view), 2));
     if let Some((_, summary)) = &view.lifecycle {
         lines.extend(entries("update", &summary.state, 2));
-        lines.extend(entries("on trial", &on_trial(summary), 1));
+        lines.extend(entries("", &format!("site: {}", summary.site_state), 2));
+        lines.extend(entries("on trial", &on_trial(summary), 3));
         lines.extend(entries("restart", &next(summary), 2));
         for failed in &summary.failed {
             let release = &failed.release;
@@ -100,20 +101,28 @@ fn facts(view: &View) -> Vec<String> {
     lines
 }
 
+/// The site that runs now; before its records are read, the one of the start.
 fn site(view: &View) -> String {
-    match &view.report.site {
-        Some(SiteReport::Running { slot, content }) => format!("slot {slot}, {} {}", content.name, content.version),
-        Some(SiteReport::Unusable { error }) => format!("none: {error}"),
-        None => "none".into(),
+    let running = view.lifecycle.as_ref().and_then(|(_, summary)| summary.site_running.as_ref());
+    match (running, &view.report.site) {
+        (Some(site), _) => occupant(site),
+        (None, Some(SiteReport::Unusable { error })) => format!("none: {error}"),
+        (None, Some(SiteReport::Running { slot, content })) if view.lifecycle.is_none() => {
+            format!("slot {slot}, {} {}", content.name, content.version)
+        }
+        (None, _) => "none".into(),
     }
 }
 
 fn on_trial(summary: &Summary) -> String {
-    match &summary.on_trial {
-        None => "nothing".into(),
-        Some(trial) if trial.started => format!("{}, running; kept once it is healthy", occupant(&trial.occupant)),
-        Some(trial) => format!("{}, from the next restart on", occupant(&trial.occupant)),
-    }
+    let base = summary.on_trial.as_ref().map(|trial| {
+        let when = if trial.started { "running; kept once it is healthy" } else { "from the next restart on" };
+        format!("{}, {when}", occupant(&trial.occupant))
+    });
+    let site = summary.site_on_trial.as_ref();
+    let site = site.map(|site| format!("site {}, running; kept once it is healthy", occupant(site)));
+    let trials: Vec<String> = base.into_iter().chain(site).collect();
+    if trials.is_empty() { "nothing".into() } else { trials.join("; ") }
 }
 
 fn next(summary: &Summary) -> String {

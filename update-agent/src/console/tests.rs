@@ -32,6 +32,10 @@ fn view(state: State) -> View {
             State::Trial { .. } => trial(true, 2),
             _ => None,
         },
+        site_state: "site slot A runs; nothing is pending".into(),
+        site_running: Some(Occupant { slot: A, release: Some(release("10.0.0")) }),
+        site_on_trial: None,
+        site_waiting: None,
         failed: Vec::new(),
         next_restart: Next {
             base: Some(occupant(A)),
@@ -87,6 +91,7 @@ fn the_screen_answers_the_four_questions() {
     for wanted in [
         " demo 1.0.0\n",
         " runs      slot A, demo 1.0.0, verified",
+        " site      slot A, demo 10.0.0",
         " on trial  slot B, demo 2.0.0, from the next restart on",
         " failed    demo 1.9.0 in base slot B: the page did not answer",
         " restart   starts slot A, demo 1.0.0; if that fails slot B, demo 2.0.0",
@@ -169,6 +174,18 @@ fn restarting_into_the_other_slot_is_what_the_state_allows() {
     ] {
         let view = view(state);
         assert!(items(&view).iter().all(|item| !item.label.contains("slot")), "{state:?}");
+    }
+}
+
+#[test]
+fn a_site_on_trial_is_kept_or_left_without_a_restart() {
+    let mut view = view(STEADY);
+    let site = Occupant { slot: B, release: Some(release("11.0.0")) };
+    view.lifecycle.as_mut().unwrap().1.site_on_trial = Some(site);
+    let text = screen(&view, &Dialog::Menu, None);
+    assert!(text.contains(" on trial  site slot B, demo 11.0.0, running"), "{text}");
+    for (label, words) in [("Keep the site", vec!["commit"]), ("Leave the site", vec!["rollback", "--site"])] {
+        assert_eq!(typed(&view, &[&choose(&view, label), "yes"]).orders, [agent(&words)]);
     }
 }
 
