@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::cuts::Name;
 use super::judge::Start;
-use super::shell;
+use crate::scenario::shell::Shell;
 use crate::{Disk, Firmware, Machine, Pattern, Result};
 
 /// A disk to start. Its file is removed afterwards.
@@ -104,7 +104,11 @@ fn boot(job: &Job, then: Option<&str>) -> Result<Duration> {
     guest.expect_before(expected(&job.start), [READY, other.as_str()], patience)?;
     let time = guest.elapsed();
     if let Some(command) = then {
-        shell::run(&mut guest, command, patience)?;
+        let outcome = Shell::default().run(&mut guest, command, patience)?;
+        if outcome.code != 0 {
+            let (code, said) = (outcome.code, outcome.lines.join("\n"));
+            return Err(guest.failure(format!("\"{command}\" ended with {code}: {said}")));
+        }
     }
     guest.power_cut()?;
     Ok(time)

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use formats::Bytes;
 use qemu::power_cut::cuts::Name;
 use qemu::power_cut::replay::{Progress, Violation};
 use qemu::power_cut::{Recorder, Recording, Replay, Report};
-use qemu::{Error, Firmware, Result, Tap};
+use qemu::{Error, FirmwareName, Result, Tap};
 use serde_json::json;
 
 /// The two steps.
@@ -37,8 +37,11 @@ pub struct Record {
     #[arg(long, value_name = "FILE")]
     package: PathBuf,
     /// Firmware of the machine
-    #[arg(long, value_enum, default_value = "bios")]
+    #[arg(long, value_enum, default_value = "bios", requires_if("secure-boot", "keys"))]
     firmware: FirmwareName,
+    /// Keys directory with PK.crt, KEK.crt, boot.crt, for secure-boot
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
     /// Enlarge the disk to this size first, for example 1GiB
     #[arg(long, value_name = "SIZE")]
     size: Option<Bytes>,
@@ -81,8 +84,12 @@ pub struct ReplayOptions {
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
     /// Start them with these firmwares in turn
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["bios", "uefi"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["bios", "uefi"],
+          requires_if("secure-boot", "keys"))]
     firmware: Vec<FirmwareName>,
+    /// Keys directory with PK.crt, KEK.crt, boot.crt, for secure-boot
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
     /// Type this into a root shell once a disk is ready; it must end well
     #[arg(long, value_name = "COMMAND")]
     then: Option<String>,
@@ -95,21 +102,6 @@ pub struct ReplayOptions {
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FirmwareName {
-    Bios,
-    Uefi,
-}
-
-impl From<FirmwareName> for Firmware {
-    fn from(name: FirmwareName) -> Self {
-        match name {
-            FirmwareName::Bios => Self::Bios,
-            FirmwareName::Uefi => Self::Uefi,
-        }
-    }
 }
 
 impl PowerCut {
@@ -130,7 +122,7 @@ impl Record {
             image: self.image,
             package: self.package,
             folder: self.folder,
-            firmware: self.firmware.into(),
+            firmware: self.firmware.firmware(self.keys.as_deref())?,
             size: self.size,
             tap: self.console.then_some(tap),
         };
@@ -162,7 +154,7 @@ impl ReplayOptions {
             judge: self.judge,
             boot: self.boot,
             jobs: self.jobs,
-            firmwares: self.firmware.iter().map(|name| (*name).into()).collect(),
+            firmwares: self.firmware.iter().map(|name| name.firmware(self.keys.as_deref())).collect::<Result<_>>()?,
             then: self.then.clone(),
             only: self.only,
             keep: keep.clone(),

@@ -15,7 +15,6 @@ mod fixture;
 pub mod judge;
 pub mod record;
 pub mod replay;
-mod shell;
 pub mod stretches;
 pub mod working_copy;
 pub mod write_log;

@@ -17,11 +17,11 @@ use formats::trust::TrustStore;
 use serde::{Deserialize, Serialize};
 
 use super::boots::READY;
-use super::shell;
 use super::stretches::stretches;
 use super::working_copy::WorkingCopy;
 use super::write_log::WriteLog;
 use crate::disk::copy_sparse;
+use crate::scenario::shell::Shell;
 use crate::{Disk, Error, Firmware, Guest, Machine, Result, Tap};
 
 /// What to record.
@@ -101,14 +101,17 @@ impl Recorder {
 
     fn make_folder(&self) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
-        if [BEFORE, LOG, FACTS].iter().any(|name| self.folder.join(name).exists()) {
+        // The facts are written last: without them the rest is what an interrupted run left.
+        if self.folder.join(FACTS).exists() {
             let folder = self.folder.display();
             return Err(Error::Input(format!(
                 "\"{folder}\" holds a recording already; remove it or name another folder"
             )));
         }
-        let before = self.folder.join(BEFORE);
+        let (before, log) = (self.folder.join(BEFORE), self.folder.join(LOG));
         copy_sparse(&self.image, &before)?;
+        // The emulator goes on with a log that is there.
+        File::create(&log).map_err(Error::io("create", &log))?;
         if let Some(size) = self.size {
             let now = fs::metadata(&before).map_err(Error::io("examine", &before))?.len();
             if size.0 < now {
@@ -138,32 +141,39 @@ impl Recorder {
     fn update(&self, guest: &mut Guest, manifest: &Manifest, progress: &mut dyn FnMut(&str)) -> Result<()> {
         let new = match manifest.kind {
             Kind::Base => format!("version={} ", manifest.version),
-            Kind::Site => format!("site={} {}", manifest.name.trim_end_matches("-site"), manifest.version),
+            Kind::Site => format!("site={} {}", manifest.name, manifest.version),
             Kind::Licence => {
                 return Err(Error::Input("a licence package changes no slot; give a base or a site".into()));
             }
         };
         progress("first start");
         guest.expect(READY, guest.patience(1))?;
-        let trust = shell::ask(guest, "tr -d '\\n' </run/bulkhead/trust.json", guest.patience(1))?;
-        TrustStore::parse(trust.as_bytes()).map_err(Error::format("the appliance's trust store"))?;
-        let path = self.folder.join(TRUST);
-        fs::write(&path, trust).map_err(Error::io("write", &path))?;
+        let mut shell = Shell::default();
+        self.keep_trust(&typed(&mut shell, guest, "echo \"TRUST $(tr -d '\\n' </run/bulkhead/trust.json)\"", 1)?)?;
 
         progress("the package is copied to the data partition");
         let length = fs::metadata(&self.package).map_err(Error::io("examine", &self.package))?.len();
-        shell::run(guest, &format!("head -c {length} /dev/vdb >{PACKAGE} && sync"), guest.patience(2))?;
+        typed(&mut shell, guest, &format!("head -c {length} /dev/vdb >{PACKAGE} && sync"), 3)?;
         progress("installing");
-        shell::run(guest, &format!("update-agent install {PACKAGE}"), guest.patience(4))?;
+        typed(&mut shell, guest, &format!("update-agent install {PACKAGE}"), 4)?;
         if manifest.kind == Kind::Site {
-            settle(guest)?;
+            typed(&mut shell, guest, SETTLE, 6)?;
         }
         progress("restarting into it");
         guest.send("reboot\n")?;
         guest.expect([READY, new.as_str()], guest.patience(3))?;
         progress("waiting until it is kept");
-        settle(guest)?;
-        shell::run(guest, &format!("rm {PACKAGE} && sync"), guest.patience(1))
+        typed(&mut shell, guest, SETTLE, 6)?;
+        typed(&mut shell, guest, &format!("rm {PACKAGE} && sync"), 1).map(drop)
+    }
+
+    /// Keeps the trust store, which is one line of what the guest printed.
+    fn keep_trust(&self, said: &str) -> Result<()> {
+        let trust = said.lines().find_map(|line| line.split_once("TRUST {")).map(|(_, rest)| format!("{{{rest}"));
+        let trust = trust.ok_or_else(|| Error::Environment(format!("the guest shows no trust store: \"{said}\"")))?;
+        TrustStore::parse(trust.as_bytes()).map_err(Error::format("the appliance's trust store"))?;
+        let path = self.folder.join(TRUST);
+        fs::write(&path, trust).map_err(Error::io("write", &path))
     }
 
     /// The log on the disk before must give the disk after.
@@ -226,10 +236,15 @@ pub fn scratch(folder: &Path) -> Result<File> {
     tempfile::tempfile_in(folder).map_err(Error::io("create a file in", folder))
 }
 
-/// Waits until the appliance keeps what it runs.
-fn settle(guest: &mut Guest) -> Result<()> {
-    let patience = guest.patience(6);
-    shell::run(guest, "until update-agent status | grep -q 'nothing is pending'; do sleep 1; done", patience)
+/// Runs a command, which must end well within the time of so many starts; returns what it printed.
+fn typed(shell: &mut Shell, guest: &mut Guest, command: &str, boots: u32) -> Result<String> {
+    let patience = guest.patience(boots);
+    let outcome = shell.run(guest, command, patience)?;
+    let said = outcome.lines.join("\n");
+    match outcome.code {
+        0 => Ok(said),
+        code => Err(guest.failure(format!("\"{command}\" ended with {code}: {said}"))),
+    }
 }
 
 fn first_difference(one: &Path, other: &Path) -> Result<Option<u64>> {
@@ -256,6 +271,9 @@ fn first_difference(one: &Path, other: &Path) -> Result<Option<u64>> {
 
 /// Where the package is put in the guest.
 const PACKAGE: &str = "/data/power-cut.pkg";
+/// Waits until the appliance keeps what it runs, base and site.
+const SETTLE: &str = "until update-agent status >/tmp/status && grep -q 'nothing is pending' /tmp/status && \
+                      ! grep -q 'on trial' /tmp/status; do sleep 1; done";
 const BEFORE: &str = "before.img";
 const LOG: &str = "writes.log";
 const TRUST: &str = "trust.json";
@@ -283,6 +301,25 @@ mod tests {
     }
 
     #[test]
+    fn the_trust_store_is_found_among_what_else_comes_on_the_console() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = PathBuf::new();
+        let recorder = Recorder {
+            image: nowhere.clone(),
+            package: nowhere,
+            folder: folder.path().to_owned(),
+            firmware: Firmware::Bios,
+            size: None,
+            tap: None,
+        };
+        let trust = String::from_utf8(crate::power_cut::fixture::trust().encode().unwrap()).unwrap().replace('\n', "");
+        recorder.keep_trust(&format!("update-agent: feeding 1 watchdog(s)\nTRUST {trust}\nmore")).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join(TRUST)).unwrap(), trust);
+        assert!(recorder.keep_trust("cat: not found").is_err());
+        assert!(recorder.keep_trust("TRUST {}").is_err());
+    }
+
+    #[test]
     fn refuses_folders_that_hold_a_recording_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let error = Recording::open(folder.path()).unwrap_err();
@@ -300,7 +337,9 @@ mod tests {
         };
         assert!(recorder.make_folder().unwrap_err().to_string().contains("holds a recording already"));
         fs::remove_file(folder.path().join(FACTS)).unwrap();
+        fs::write(folder.path().join(LOG), "left by an interrupted run").unwrap();
         assert!(recorder.make_folder().unwrap_err().to_string().contains("smaller than the image"));
+        assert_eq!(fs::read(folder.path().join(LOG)).unwrap(), b"");
         assert!(recorder.record(&mut |_| {}).unwrap_err().to_string().contains("is no package"));
     }
 }

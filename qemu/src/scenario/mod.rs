@@ -9,7 +9,7 @@ mod files;
 mod parse;
 mod play;
 mod raw;
-mod shell;
+pub mod shell;
 mod shown;
 mod volume;
 
