@@ -5,14 +5,19 @@
 //! can tell, namely why something failed, who set out to do what, and which sequence numbers were once committed.
 //!
 //! One line per record, framed as [`formats::journal`] says. A torn or foreign line is skipped, so that a power cut spoils at most the
-//! line being written. Records are written by one version and read by another: unknown fields and unknown records are ignored.
+//! line being written. Records are written by one version and read by another: unknown fields are ignored, and of unknown
+//! records only the floors and numbers are read ([`Foreign`]). Lines are never rewritten, so that what one version does not understand
+//! is still there for the other.
 
+mod foreign;
 mod record;
 mod store;
 
+use formats::journal::content;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, SlotId};
 
+pub use foreign::Foreign;
 pub use record::{Action, Entry, Floor, Outcome, Record, Release, Verb};
 pub use store::{Directory, Memory, Store};
 
@@ -20,6 +25,9 @@ use crate::error::{Doing, Result};
 
 /// Above this size in bytes the older half of the journal is dropped; sequence floors are kept.
 pub const LIMIT: usize = 64 << 10;
+
+/// Bytes that old lines of other versions may take in a journal that was shortened.
+const FOREIGN_ROOM: usize = LIMIT / 4;
 
 /// The journal of one appliance.
 pub struct Journal<'a> {
@@ -38,7 +46,7 @@ pub struct Open {
 
 /// Everything the journal still remembers, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History(pub Vec<Record>);
+pub struct History(pub Vec<Record>, pub Vec<Foreign>);
 
 impl<'a> Journal<'a> {
     /// A journal in `store`; `clock` gives seconds since 1970; nothing that keeps the appliance bootable depends on it.
@@ -84,11 +92,11 @@ impl<'a> Journal<'a> {
         let doing = || "write the update journal".to_owned();
         let present = self.store.load().doing(doing)?;
         let history = History::parse(&present);
-        let number = history.0.last().map_or(1, |record| record.number.saturating_add(1));
+        let number = history.newest().saturating_add(1);
         let record = Record { format: record::FORMAT, number, time: (self.clock)(), entry };
         let line = record.encode().doing(doing)?;
         if present.len().saturating_add(line.len()) > LIMIT {
-            let mut whole = history.shortened(number).encode().doing(doing)?;
+            let mut whole = history.shortened(&present).doing(doing)?;
             whole.extend_from_slice(&line);
             self.store.replace(&whole).doing(doing)?;
         } else if present.last().is_some_and(|byte| *byte != b'\n') {
@@ -104,38 +112,73 @@ impl<'a> Journal<'a> {
 impl History {
     /// The readable lines.
     pub fn parse(bytes: &[u8]) -> Self {
-        Self(bytes.split(|byte| *byte == b'\n').filter_map(Record::parse).collect())
+        let lines = || bytes.split(|byte| *byte == b'\n');
+        Self(lines().filter_map(Record::parse).collect(), lines().filter_map(Foreign::parse).collect())
     }
 
-    fn encode(&self) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.iter().map(Record::encode).collect::<std::io::Result<Vec<_>>>()?.concat())
+    /// The highest number of any line.
+    fn newest(&self) -> u64 {
+        let foreign = self.1.iter().map(|line| line.number);
+        self.0.iter().map(|record| record.number).chain(foreign).max().unwrap_or(0)
     }
 
-    /// The newer half, with the floors of everything as its first record. What is open is kept however old it is.
-    fn shortened(&self, number: u64) -> Self {
-        let (dropped, kept) = self.0.split_at_checked(self.0.len().div_ceil(2)).unwrap_or_default();
-        let entry = Entry::Floors { floors: self.floors() };
-        let floors = Record { format: record::FORMAT, number: number.saturating_sub(1), time: 0, entry };
+    /// The newer half of the lines in `present`, as they are, with the floors of everything as its first record. What is open is kept
+    /// however old it is, and of what this version does not understand as much as there is room for.
+    fn shortened(&self, present: &[u8]) -> std::io::Result<Vec<u8>> {
+        let lines: Vec<&[u8]> = present.split(|byte| *byte == b'\n').filter(|line| content(line).is_some()).collect();
+        let mut length = 0_usize;
+        let fit = lines.iter().rev().take_while(|line| {
+            length = length.saturating_add(line.len());
+            length <= LIMIT / 2
+        });
+        let kept = fit.count().min(lines.len() / 2);
+        let (dropped, kept) = lines.split_at_checked(lines.len().saturating_sub(kept)).unwrap_or_default();
         let open = [Kind::Base, Kind::Site].map(|kind| self.open(kind).map(|open| open.number));
-        let old = dropped.iter().filter(|record| open.contains(&Some(record.number)));
-        Self([floors].iter().chain(old).chain(kept).cloned().collect())
+        let mut room = FOREIGN_ROOM;
+        // Newest first, for it is the newest that get the room.
+        let mut old: Vec<&[u8]> = dropped
+            .iter()
+            .rev()
+            .filter(|line| match Record::parse(line) {
+                Some(record) => open.contains(&Some(record.number)),
+                None => room.checked_sub(line.len()).map(|left| room = left).is_some(),
+            })
+            .copied()
+            .collect();
+        old.reverse();
+        let entry = Entry::Floors { floors: self.floors() };
+        // Number and time of what it stands for.
+        let (number, time) = (self.newest(), self.0.last().map_or(0, |record| record.time));
+        let mut whole = Record { format: record::FORMAT, number, time, entry }.encode()?;
+        for line in old.into_iter().chain(kept.iter().copied()) {
+            whole.extend_from_slice(line);
+            whole.push(b'\n');
+        }
+        Ok(whole)
     }
 
     /// The action on packages of this kind that was begun last and never ended. Earlier ones without an end were ended by being passed
     /// over. Base and site are independent of each other: a base may be committed while a site is on trial.
     pub fn open(&self, kind: Kind) -> Option<Open> {
-        self.0.iter().rev().find_map(|record| match &record.entry {
-            Entry::Begin { action } if action.release.kind == kind => {
-                Some(Some(Open { number: record.number, action: action.clone() }))
-            }
-            Entry::End { action, .. } if action.release.kind == kind => Some(None),
-            _ => None,
-        })?
+        self.0
+            .iter()
+            .rev()
+            .find_map(|record| match &record.entry {
+                Entry::Begin { action } if action.release.kind == kind => {
+                    Some(Some(Open { number: record.number, action: action.clone() }))
+                }
+                Entry::End { action, .. } if action.release.kind == kind => Some(None),
+                _ => None,
+            })?
+            .filter(|open| !self.1.iter().any(|line| line.passes_over(open.number, kind)))
     }
 
     /// The highest sequence ever committed of each package line.
     pub fn floors(&self) -> Vec<Floor> {
         let mut floors: Vec<Floor> = Vec::new();
+        for one in self.1.iter().flat_map(|line| &line.floors) {
+            Floor::raise(&mut floors, one.kind, &one.name, one.sequence);
+        }
         for record in &self.0 {
             match &record.entry {
                 Entry::Floors { floors: kept } => {

@@ -191,3 +191,119 @@ fn a_factory_reset_leaves_its_floors_and_who_asked() {
     journal.note(release(10), SlotId::A, Outcome::Committed).unwrap();
     assert_eq!(journal.history().0.last().map(|record| record.number), Some(3));
 }
+
+/// What the version after this one may write: unknown fields, entries, verbs and outcomes, and a higher format.
+const NEWER: &[u8] = include_bytes!("golden/newer.journal");
+
+fn newer_floors() -> Vec<Floor> {
+    let floor = |kind: Kind, sequence| Floor { kind, name: format!("demo-{kind}"), sequence };
+    vec![floor(Kind::Base, 9), floor(Kind::Site, 7)]
+}
+
+fn sorted(mut floors: Vec<Floor>) -> Vec<Floor> {
+    floors.sort_by_key(|floor| floor.kind);
+    floors
+}
+
+#[test]
+fn after_a_fall_back_the_floors_of_a_newer_version_still_hold() {
+    let store = Memory::default();
+    store.append(NEWER).unwrap();
+    let history = journal(&store).history();
+    assert_eq!((history.0.len(), history.1.len()), (2, 5));
+    assert_eq!(sorted(history.floors()), newer_floors());
+    // Its numbers are not taken twice.
+    journal(&store).note(release(1), SlotId::A, Outcome::Armed).unwrap();
+    assert_eq!(journal(&store).history().0.last().unwrap().number, 8);
+}
+
+#[test]
+fn an_action_that_a_newer_version_ended_or_passed_over_is_not_open() {
+    let known = History::parse(NEWER.split_inclusive(|byte| *byte == b'\n').next().unwrap());
+    assert_eq!(known.open(Kind::Base).unwrap().number, 1);
+    let lines: Vec<&[u8]> = NEWER.split_inclusive(|byte| *byte == b'\n').collect();
+    assert!(History::parse(&[lines[0], lines[1]].concat()).open(Kind::Base).is_none(), "ended");
+    assert!(History::parse(&[lines[0], lines[6]].concat()).open(Kind::Base).is_none(), "passed over");
+    assert!(History::parse(&[lines[0], lines[3]].concat()).open(Kind::Base).is_some(), "neither");
+}
+
+#[test]
+fn a_shortened_journal_keeps_lines_of_a_newer_version_as_they_are() {
+    let store = Memory::default();
+    store.append(NEWER).unwrap();
+    let journal = journal(&store);
+    let mut longest = 0;
+    for _ in 0..600 {
+        journal.note(release(1), SlotId::A, Outcome::Failed { reason: "the disk is tired".into() }).unwrap();
+        longest = longest.max(store.load().unwrap().len());
+        let mut floors = journal.history().floors();
+        floors.retain(|floor| floor.name.starts_with("demo-"));
+        assert_eq!(sorted(floors), newer_floors());
+    }
+    let text = store.load().unwrap();
+    assert_eq!(journal.history().1.len(), 5, "shortened several times");
+    for line in
+        NEWER.split_inclusive(|byte| *byte == b'\n').filter(|line| Foreign::parse(&line[..line.len() - 1]).is_some())
+    {
+        assert!(text.windows(line.len()).any(|window| window == line));
+    }
+    assert!(longest <= LIMIT, "{longest}");
+}
+
+#[test]
+fn a_flood_of_foreign_lines_does_not_grow_the_journal() {
+    let store = Memory::default();
+    for number in 0..2000 {
+        let json = format!(r#"{{"format":3,"number":{number},"entry":"noise"}}"#);
+        store.append(&formats::journal::line(json.as_bytes())).unwrap();
+    }
+    journal(&store).note(release(5), SlotId::A, Outcome::Committed).unwrap();
+    let length = store.load().unwrap().len();
+    assert!(length <= LIMIT, "{length}");
+    assert_eq!(journal(&store).history().floors()[0].sequence, 5);
+}
+
+/// Every entry, verb and outcome once.
+fn all_there_is() -> Vec<Record> {
+    let verbs = [Verb::Install, Verb::Try, Verb::Commit, Verb::Rollback, Verb::Disarm, Verb::Leave];
+    let reason = || "no page".to_owned();
+    let outcomes = [
+        Outcome::Armed,
+        Outcome::Written,
+        Outcome::Waiting,
+        Outcome::Committed,
+        Outcome::Switched,
+        Outcome::Disarmed,
+        Outcome::FellBack { reason: reason() },
+        Outcome::Interrupted,
+        Outcome::Failed { reason: reason() },
+    ];
+    let site = Release { kind: Kind::Site, name: "demo-site".into(), ..release(3) };
+    let full = Action {
+        reason: Some(reason()),
+        boot: Some(formats::Guid::derive("test", "boot")),
+        baseline: vec!["operator/mail".into()],
+        ..action(Verb::Install, 2)
+    };
+    let mut entries: Vec<Entry> = verbs.map(|verb| Entry::Begin { action: action(verb, 2) }).into();
+    entries.push(Entry::Begin { action: full.clone() });
+    entries.extend(outcomes.clone().map(|outcome| Entry::End { of: 7, action: full.clone(), outcome }));
+    entries.extend(outcomes.map(|outcome| Entry::Note { release: site.clone(), slot: SlotId::A, outcome }));
+    entries.push(Entry::Floors { floors: vec![Floor { kind: Kind::Base, name: "demo".into(), sequence: 9 }] });
+    entries.push(Entry::Reset { by: "root".into() });
+    (1..).zip(entries).map(|(number, entry)| Record { format: record::FORMAT, number, time: 77, entry }).collect()
+}
+
+/// Fixtures stay for ever: later versions must read what this one writes. `UPDATE_GOLDEN=1` writes it again; a changed line, unlike an
+/// added one, is a changed format.
+#[test]
+fn what_this_version_writes_is_what_it_always_wrote() {
+    let written: Vec<u8> = all_there_is().iter().flat_map(|record| record.encode().unwrap()).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/journal/golden/version-1.journal");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &written).unwrap();
+    }
+    let golden = std::fs::read(path).unwrap();
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
+    assert_eq!(History::parse(&golden), History(all_there_is(), Vec::new()));
+}
