@@ -91,9 +91,10 @@ impl Scenarios {
         std::thread::scope(|scope| {
             for _ in 0..usize::from(self.jobs).min(count) {
                 scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed)
-                        && let Some(job) = lock(&queue).pop_front()
-                    {
+                    loop {
+                        // A statement of its own, so that the queue is free while the guest runs.
+                        let next = lock(&queue).pop_front();
+                        let Some(job) = next.filter(|_| !stop.load(Ordering::Relaxed)) else { break };
                         let result = self.play(&job, &files, &stop);
                         lock(&played).push(result);
                     }

@@ -31,6 +31,16 @@ fn an_update_changes_the_disk_that_was_started_and_not_its_twin() {
 }
 
 #[test]
+fn a_site_update_goes_live_without_a_restart_is_committed_and_stays() {
+    passes("site-update", FirmwareName::Bios);
+}
+
+#[test]
+fn a_release_that_keeps_the_application_from_running_is_given_up_with_the_reason() {
+    passes("dead-application", FirmwareName::Uefi);
+}
+
+#[test]
 fn a_scenario_that_expects_something_else_fails_with_the_step_and_the_console() {
     let Some(lab) = lab() else { return };
     let text = "title = \"t\"\nsteps = [\n{ power = \"on\" },\n{ expect = \"BULKHEAD READY\" },\n\
