@@ -11,6 +11,8 @@ use std::process::Command;
 
 use builder::opened::OpenedImage;
 use builder::verify::{Trust, verify};
+use formats::reset_record::{ResetRecord, Then};
+use formats::state_volume::RESET_OFFSET;
 use support::{Oracle, demo, sparse_copy};
 
 /// Writes one partition of the image into a file of its own.
@@ -306,4 +308,28 @@ fn inspect_prints_every_region_digest_key_and_slot() {
     assert_eq!(facts["disk"]["partitions"].as_array().unwrap().len(), 8);
     assert_eq!(facts["slot base-a"]["manifest"]["kind"], "base");
     assert!(facts["slot base-a"]["signatures"]["signatures"][0]["key-id"].is_string());
+}
+
+#[test]
+fn inspect_shows_a_factory_reset_that_waits_and_verify_does_not_take_the_image_for_a_shipped_one() {
+    let Some(demo) = demo() else { return };
+    let copy = demo.scratch.path().join("ordered.img");
+    sparse_copy(&demo.image, &copy);
+    assert!(!builder::inspect::inspect(&copy).unwrap().to_string().contains("factory reset"));
+    let floors =
+        vec![formats::journal::Floor { kind: formats::manifest::Kind::Base, name: "demo".into(), sequence: 7 }];
+    let id = formats::Guid::derive("test", "reset");
+    let record = ResetRecord { id, then: Then::PowerOff, by: "root".into(), asked: 1_772_368_205, floors };
+    let at = OpenedImage::open(&copy).unwrap().region("state").unwrap().start.0 + RESET_OFFSET;
+    let file = OpenOptions::new().write(true).open(&copy).unwrap();
+    file.write_all_at(&record.encode().unwrap(), at).unwrap();
+    let report = builder::inspect::inspect(&copy).unwrap();
+    let text = report.to_string();
+    for expected in ["destroys the data partition", "turns itself off", "asked for by root", "floor 7 of base demo"] {
+        assert!(text.contains(expected), "{expected}:\n{text}");
+    }
+    assert_eq!(report.to_json()["factory reset"]["floors"][0]["sequence"], 7);
+    assert_ne!(verify(&copy, &Trust::load(&demo.keys).unwrap(), false).unwrap().failures(), 0);
+    file.write_all_at(&[1], at).unwrap();
+    assert!(builder::inspect::inspect(&copy).unwrap().to_string().contains("reset record is damaged"));
 }

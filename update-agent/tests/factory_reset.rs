@@ -36,7 +36,7 @@ fn with_agent<T>(disk: &Disk, running: Running, work: impl FnOnce(&Agent<'_>) ->
         journal: Journal::new(disk, || 0),
         trust: &trust,
         running: Some(running),
-        site: None,
+        site: Some(disk),
         failures: Vec::new(),
         health: &update_agent::health::Nothing,
         progress: &silent,
@@ -57,7 +57,9 @@ fn order(disk: &Disk) -> Option<ResetRecord> {
 }
 
 fn wrote_the_order(disk: &Disk) -> bool {
-    disk.log().iter().any(|operation| matches!(operation, Operation::Write(w) if w.offset == RESET_OFFSET))
+    disk.log()
+        .iter()
+        .any(|operation| matches!(operation, Operation::Write(w) if w.part == Part::State && w.offset == RESET_OFFSET))
 }
 
 #[test]
@@ -103,6 +105,22 @@ fn a_release_on_trial_or_waiting_for_its_trial_comes_first() {
         assert_eq!(problem.code(), "on-trial", "{problem}");
         assert!(!wrote_the_order(&disk));
     }
+}
+
+#[test]
+fn a_site_on_trial_comes_first() {
+    let disk = Disk::new(steady());
+    let site = release(Kind::Site, 11);
+    with_agent(&disk, running(A, Some(A)), |agent| {
+        agent.install(&site.verified, &mut site.source(), &Model::default()).unwrap();
+        assert_eq!(agent.on_trial().len(), 1);
+        let problem = agent.factory_reset(&request("demo.example")).unwrap_err();
+        assert_eq!(problem.code(), "site-on-trial", "{problem}");
+        assert!(!wrote_the_order(&disk));
+        agent.commit().unwrap();
+        agent.factory_reset(&request("demo.example")).unwrap();
+    });
+    assert!(order(&disk).unwrap().floors.iter().any(|floor| floor.kind == Kind::Site && floor.sequence == 11));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use formats::{Guid, SlotId};
 
 use super::agent::{Agent, Done};
 use super::facts::Facts;
+use super::site_state::{SiteState, derive_site};
 use super::state::State;
 use super::transition::Refusal;
 use crate::disk::{Disk, Part, StatePartition};
@@ -87,6 +88,13 @@ impl Agent<'_> {
             _ => {}
         }
         let facts = self.facts();
+        match derive_site(&facts) {
+            SiteState::Steady(_) | SiteState::Waiting { .. } | SiteState::PassedOver(_) => {}
+            SiteState::Trial { candidate, .. }
+            | SiteState::Switching { candidate, .. }
+            | SiteState::Restarted { candidate, .. }
+            | SiteState::Leaving { candidate, .. } => return Err(Refusal::SiteOnTrial { candidate }.into()),
+        }
         for kind in [Kind::Base, Kind::Site] {
             for slot in SlotId::BOTH {
                 done.steps.extend(self.prove_for_reset(&facts, kind, slot)?);
