@@ -47,7 +47,7 @@ pub fn describe(event: Event) -> String {
     match event {
         Event::Commit(slot) => format!("slot {slot} is healthy and committed"),
         Event::Refill(slot) => format!("slot {slot} is healthy and has all its tries again"),
-        Event::GiveUp(slot) => format!("slot {slot} did not start and is given up"),
+        Event::GiveUp(slot) => format!("slot {slot} is given up"),
         Event::BeginWrite(slot) => format!("slot {slot} is given away to be written"),
         Event::Arm(slot) => format!("slot {slot} starts on trial at the next restart"),
         Event::SwitchSite(slot) => format!("site slot {slot} is the one to run from now on"),

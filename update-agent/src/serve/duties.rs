@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::failed_boot::{self, Account};
 use crate::health::{self, Checklist, Finding, Rounds, operators_file, verdict};
 use crate::journal::Release;
-use crate::lifecycle::{Agent, State, derive, failure_reason, silent};
+use crate::lifecycle::{Agent, OnTrial, State, derive, failure_reason, silent};
 use crate::workplace::{self, Access, DATA, Workplace};
 use crate::{judge, kernel_log, state};
 
@@ -28,6 +28,8 @@ pub struct Duties {
     rounds: Rounds,
     list: Checklist,
     baseline: Vec<String>,
+    /// What was on trial when the checks were chosen.
+    on_trial: Vec<OnTrial>,
     findings: Vec<Finding>,
     /// Failing checks that were said to be excused.
     excused: Vec<String>,
@@ -37,8 +39,8 @@ impl Duties {
     /// On the appliance of this report. `settle` and `deadline` in seconds overrule what releases say.
     pub fn new(report: BootReport, settle: Option<u64>, deadline: Option<u64>) -> Self {
         let rounds = Rounds::new(Arc::new(health::Appliance::default()));
-        let (list, baseline, findings, excused) = Default::default();
-        Self { report, settle, deadline, rounds, list, baseline, findings, excused }
+        let (list, baseline, on_trial, findings, excused) = Default::default();
+        Self { report, settle, deadline, rounds, list, baseline, on_trial, findings, excused }
     }
 
     /// Does one job.
@@ -46,7 +48,7 @@ impl Duties {
         let done = match job {
             Job::Survey => Ok(Report::Surveyed(self.survey())),
             Job::Round => Ok(self.round()),
-            Job::Settle => self.settle().map(|()| Report::Settled),
+            Job::Settle => self.settle(),
             Job::GiveUp(kind, reason) => self.give_up(*kind, reason).map(|()| Report::GivenUp(*kind)),
             Job::Restart => restart().map(|()| Report::Restarting),
         };
@@ -64,7 +66,8 @@ impl Duties {
             Err(problem) => {
                 log(&format!("what is on trial is not known: {problem}"));
                 (self.list, self.baseline) = Default::default();
-                return self.times(Vec::new());
+                self.on_trial = Vec::new();
+                return self.times(Vec::new(), false);
             }
         };
         let agent = place.agent(&silent);
@@ -74,11 +77,15 @@ impl Duties {
             self.list = Checklist::new(&agent.facts(), operators_file(Path::new(DATA)));
             self.baseline = on_trial.iter().flat_map(|trial| trial.baseline.clone()).collect();
         }
-        self.times(on_trial.into_iter().map(|trial| trial.kind).collect())
+        let history = agent.journal.history();
+        let under_way = [Kind::Base, Kind::Site].into_iter().any(|kind| history.open(kind).is_some());
+        let kinds = on_trial.iter().map(|trial| trial.kind).collect();
+        self.on_trial = on_trial;
+        self.times(kinds, under_way)
     }
 
     /// The longest of what the releases on trial ask for.
-    fn times(&self, on_trial: Vec<Kind>) -> Survey {
+    fn times(&self, on_trial: Vec<Kind>, under_way: bool) -> Survey {
         let asked = on_trial.iter().map(|kind| match kind {
             Kind::Site => self.list.site_trial,
             Kind::Base | Kind::Licence => self.list.base_trial,
@@ -92,6 +99,7 @@ impl Duties {
             settle: longest(self.settle, asked.iter().map(|trial| trial.settle).collect(), usual.settle),
             deadline: longest(self.deadline, asked.iter().map(|trial| trial.deadline).collect(), usual.deadline),
             on_trial,
+            under_way,
         }
     }
 
@@ -124,11 +132,11 @@ impl Duties {
     }
 
     /// Keeps or refills what runs, and repairs what is damaged.
-    fn settle(&self) -> Result<()> {
+    fn settle(&self) -> Result<Report> {
         let report = &self.report;
         let Some(device) = &report.state.device else {
             log("this disk has no boot state partition");
-            return Ok(());
+            return Ok(Report::Settled);
         };
         // With its records if at all possible. Without them, as after a start that left no trust store, the boot state alone is brought
         // up to date below: a healthy machine must come to rest whatever else is missing.
@@ -137,6 +145,10 @@ impl Duties {
             Err(busy @ Error::Busy(_)) => return Err(busy),
             other => other,
         };
+        if place.as_ref().is_ok_and(|place| place.agent(&silent).on_trial() != self.on_trial) {
+            // Put on trial since the checks were run: not judged yet.
+            return Ok(Report::Changed);
+        }
         let settled = place
             .as_ref()
             .map_err(ToString::to_string)
@@ -153,7 +165,7 @@ impl Duties {
             };
             let rebuilt = state::rebuild(&device, report.slot, site)?;
             log(&format!("both boot state blocks were lost; written anew with slot {} first", rebuilt.order));
-            return Ok(());
+            return Ok(Report::Settled);
         };
         if let Some(at) = state::mend_volume(&device, &present)? {
             log(&format!("the boot state volume was damaged from byte {}; mended", at.0));
@@ -169,7 +181,7 @@ impl Duties {
             blocks = state::read(&device);
             present = changed;
         }
-        Ok(())
+        Ok(Report::Settled)
     }
 }
 

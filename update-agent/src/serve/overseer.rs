@@ -42,6 +42,8 @@ pub enum Report {
     Settled,
     /// Somebody else is changing the disk.
     Busy,
+    /// Something else is on trial than was judged.
+    Changed,
     /// The release of this kind is given up.
     GivenUp(Kind),
     /// The restart is under way.
@@ -55,6 +57,8 @@ pub enum Report {
 pub struct Survey {
     /// Base, site, or both.
     pub on_trial: Vec<Kind>,
+    /// Somebody has begun something and not ended it: a site goes on trial without a further word in the records.
+    pub under_way: bool,
     /// How long all checks have to hold.
     pub settle: Duration,
     /// When a release that is not kept is given up.
@@ -173,6 +177,7 @@ impl Overseer {
                 self.end_trial();
                 (Phase::Ask, None)
             }
+            (Phase::Settle(_) | Phase::GiveUp(..), Report::Changed) => (Phase::Ask, None),
             // Tried again, and judged again before that: by then it may be another matter.
             (Phase::Settle(watch) | Phase::GiveUp(watch, ..), Report::Busy) => (Phase::Watch(watch), None),
             // Trying again every second would wear the disk and change nothing.
@@ -211,6 +216,10 @@ impl Overseer {
     fn begin(&mut self, now: Duration, survey: Survey, present: Option<Watch>) -> Phase {
         self.next = now;
         if survey.on_trial.is_empty() && self.settled {
+            if survey.under_way {
+                self.next = now.saturating_add(ASK_AGAIN);
+                return Phase::Ask;
+            }
             return Phase::Rest;
         }
         match present {
@@ -277,6 +286,8 @@ const fn limit(job: &Job) -> Duration {
     }
 }
 
+/// While somebody is at work.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// Between two jobs.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What an orderly restart may take.

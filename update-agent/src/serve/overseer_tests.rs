@@ -56,6 +56,7 @@ impl Play {
         match job {
             Job::Survey => Report::Surveyed(Survey {
                 on_trial: self.on_trial.clone(),
+                under_way: false,
                 settle: seconds(SETTLE),
                 deadline: seconds(DEADLINE),
             }),
@@ -187,7 +188,7 @@ fn a_trial_that_ends_by_hand_is_not_judged_any_more() {
 fn news_that_comes_while_a_job_is_under_way_counts_after_it() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![], settle: at(0), deadline: at(60) };
+    let survey = Survey { on_trial: vec![], under_way: false, settle: at(0), deadline: at(60) };
     for (job, report) in [
         (Job::Survey, Report::Surveyed(survey.clone())),
         (Job::Round, Report::Round(Verdict::default())),
@@ -220,7 +221,7 @@ fn news_does_not_give_a_failing_release_more_time() {
 fn somebody_else_at_work_is_waited_for() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![Kind::Base], settle: at(0), deadline: at(60) };
+    let survey = Survey { on_trial: vec![Kind::Base], under_way: false, settle: at(0), deadline: at(60) };
     assert_eq!(overseer.next_job(at(0), false), Some(Job::Survey));
     overseer.take(at(0), Report::Surveyed(survey));
     for second in 0..5 {
@@ -236,7 +237,7 @@ fn somebody_else_at_work_is_waited_for() {
 fn what_cannot_be_done_is_said_and_not_tried_for_ever() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![Kind::Base], settle: at(5), deadline: at(0) };
+    let survey = Survey { on_trial: vec![Kind::Base], under_way: false, settle: at(5), deadline: at(0) };
     overseer.next_job(at(0), false);
     overseer.take(at(0), Report::Surveyed(survey));
     overseer.next_job(at(0), false);
@@ -267,4 +268,26 @@ fn a_restart_that_does_not_happen_is_left_to_the_watchdog() {
     let mut play = Play::new(&[Kind::Base], 0);
     play.run(400, |_| false, Some(&Job::Restart));
     assert_eq!(play.starved, Some(DEADLINE + 1 + 60));
+}
+
+#[test]
+fn a_switch_under_way_is_asked_about_until_it_is_a_trial_and_nothing_is_kept_unjudged() {
+    let mut overseer = Overseer::new(Duration::ZERO);
+    let at = Duration::from_secs;
+    let survey = |kinds: &[Kind], under_way| {
+        Report::Surveyed(Survey { on_trial: kinds.to_vec(), under_way, settle: at(0), deadline: at(60) })
+    };
+    overseer.next_job(at(0), false);
+    overseer.take(at(0), survey(&[], false));
+    overseer.next_job(at(0), false);
+    overseer.take(at(0), Report::Round(Verdict::default()));
+    assert_eq!(overseer.next_job(at(0), false), Some(Job::Settle));
+    overseer.take(at(0), Report::Changed);
+    assert_eq!(overseer.next_job(at(1), false), Some(Job::Survey), "put on trial in between: judged first");
+    overseer.settled = true;
+    overseer.take(at(1), survey(&[], true));
+    assert_eq!(overseer.next_job(at(2), false), None);
+    assert_eq!(overseer.next_job(at(4), false), Some(Job::Survey), "without news");
+    overseer.take(at(4), survey(&[Kind::Site], true));
+    assert_eq!(overseer.next_job(at(4), false), Some(Job::Round));
 }
