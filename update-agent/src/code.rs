@@ -123,7 +123,9 @@ codes! {
     NoResetPending = "no-reset-pending", 5;
     /// Something dangerous was not confirmed.
     NotConfirmed = "not-confirmed", 5;
-    /// Another agent is at work.
+    /// Nobody accepted the licence terms that come with it.
+    EulaNotAccepted = "eula-not-accepted", 5;
+    /// Another agent, or another job, is at work.
     Busy = "busy", 5;
     /// Health checks fail.
     Unhealthy = "unhealthy", 5;
@@ -138,6 +140,10 @@ codes! {
     NoSpace = "no-space", 6;
     /// Another answer of the operating system.
     Io = "io", 6;
+    /// The update agent does not answer.
+    NoAgent = "no-agent", 6;
+    /// Nobody waits for the job any more; it goes on.
+    StillAtWork = "still-at-work", 6;
     /// The process that reads packages died, lied or hung.
     ReaderFailed = "reader-failed", 6;
     /// The site could not be switched, and the one before runs again.

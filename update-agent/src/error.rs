@@ -76,6 +76,75 @@ pub enum Error {
         "the process that reads the package failed: {0}; nothing of it is used, and the running system is as it was"
     )]
     Reader(String),
+    /// Nobody answers on the socket.
+    #[error(
+        "the update agent does not answer at \"{}\": {why}; it runs as \"update-agent serve\", started by the init of the base; with \
+         --disk a disk image file is changed without it", .socket.display()
+    )]
+    NoAgent {
+        /// The socket.
+        socket: std::path::PathBuf,
+        /// What came instead of an answer.
+        why: String,
+    },
+    /// The agent answered that it failed or refuses.
+    #[error("{message}")]
+    Told {
+        /// Its words.
+        message: String,
+        /// Its code.
+        code: Code,
+    },
+    /// Nobody waits for a job any more, which does not end it.
+    #[error("the {what} goes on (job {id}); see how it ends with \"update-agent job\"")]
+    StillAtWork {
+        /// What it is.
+        what: String,
+        /// Its number.
+        id: u64,
+    },
+    /// The agent restarted, or another job began.
+    #[error(
+        "nothing is known any more about the end of this {what}; see \"update-agent status\" and \"update-agent history\""
+    )]
+    JobLost {
+        /// What it was.
+        what: String,
+    },
+    /// One job at a time.
+    #[error("the update agent is at work: {what} (job {id}); try again when it is done, see \"update-agent job\"")]
+    AtWork {
+        /// On what.
+        what: String,
+        /// Its number.
+        id: u64,
+    },
+    /// A package comes with licence terms that nobody accepted.
+    #[error(
+        "{release} comes with licence terms that nobody accepted on this appliance (SHA-256 {digest}); read them with \"update-agent \
+         eula\" and install with --accept-eula"
+    )]
+    TermsNotAccepted {
+        /// Name and version.
+        release: String,
+        /// Of the text.
+        digest: formats::Digest,
+    },
+    /// The data partition has no room for a package.
+    #[error("{what} needs {needed} and \"{}\" has {free} free; discard staged packages or make room there", .place.display())]
+    NoRoom {
+        /// What does not fit.
+        what: String,
+        /// How much has to be free.
+        needed: formats::Bytes,
+        /// How much is.
+        free: formats::Bytes,
+        /// Where.
+        place: std::path::PathBuf,
+    },
+    /// There is no such staged package.
+    #[error("no package \"{0}\" is staged; \"update-agent staged\" lists those that are")]
+    NotStaged(String),
     /// Another update-agent is changing the same disk.
     #[error("another update-agent is at work on {0}; try again when it is done")]
     Busy(String),
@@ -126,7 +195,13 @@ impl Error {
             Self::NoSiteHook(_) => Code::NoSiteHook,
             Self::Source(_) | Self::Changed { .. } => Code::PackageChanged,
             Self::Reader(_) => Code::ReaderFailed,
-            Self::Busy(_) => Code::Busy,
+            Self::NoAgent { .. } | Self::JobLost { .. } => Code::NoAgent,
+            Self::Told { code, .. } => *code,
+            Self::StillAtWork { .. } => Code::StillAtWork,
+            Self::TermsNotAccepted { .. } => Code::EulaNotAccepted,
+            Self::NoRoom { .. } => Code::NoSpace,
+            Self::NotStaged(_) => Code::NotFound,
+            Self::Busy(_) | Self::AtWork { .. } => Code::Busy,
             Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
             Self::Bug(_) => Code::Bug,

@@ -10,11 +10,13 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic"))]
 
+pub mod api;
 pub mod code;
 pub mod command;
 pub mod console;
 pub mod disk;
 pub mod error;
+pub mod eula;
 pub mod failed_boot;
 pub mod health;
 pub mod journal;
@@ -28,6 +30,7 @@ pub mod serve;
 pub mod site;
 pub mod slot;
 pub mod source;
+pub mod staging;
 pub mod state;
 pub mod status;
 pub mod watchdog;

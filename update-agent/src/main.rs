@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use update_agent::command::{factory_reset, health, history, install, simple};
+use update_agent::command::{factory_reset, health, history, install, packages, simple};
 use update_agent::error::Result;
-use update_agent::{console, network, reader, serve, status};
+use update_agent::{api, console, network, reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -40,6 +40,19 @@ enum Command {
     Network(network::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
+    /// Copy a package to the data partition, to be installed later
+    Stage(packages::Stage),
+    /// List the staged packages
+    Staged(packages::Staged),
+    /// Remove a staged package
+    Discard(packages::Discard),
+    /// Print the licence terms that come with a package
+    Eula(packages::Eula),
+    /// Say what the agent is doing, or how its last job ended
+    Job(packages::Job),
+    /// Serve clients for another update-agent
+    #[command(hide = true)]
+    ServeApi,
     /// Take a package apart for another update-agent
     #[command(hide = true)]
     ReadPackage,
@@ -70,6 +83,12 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Console(options) => console::run(options),
         Command::Network(options) => network::run(options),
         Command::Serve(options) => serve::run(options),
+        Command::Stage(options) => packages::stage(options),
+        Command::Staged(options) => packages::staged(options),
+        Command::Discard(options) => packages::discard(options),
+        Command::Eula(options) => packages::eula(options),
+        Command::Job(options) => packages::job(options),
+        Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),
     }
 }

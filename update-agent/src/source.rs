@@ -40,9 +40,23 @@ impl PackageFile {
 
     /// The same with a file that is open, at its beginning.
     pub fn read(file: File, name: &str, trust: &TrustStore, program: &Program) -> Result<Self> {
+        Self::with(file, name, program, |stream, length| Delivery::open(stream, trust, length, name))
+    }
+
+    /// Checks signatures, length and small members only: enough to say what it is and what its makers say about it.
+    pub fn glance(file: File, name: &str, trust: &TrustStore, program: &Program) -> Result<Self> {
+        Self::with(file, name, program, |stream, length| Delivery::glance(stream, trust, length, name))
+    }
+
+    fn with(
+        file: File,
+        name: &str,
+        program: &Program,
+        open: impl FnOnce(Patient, Bytes) -> Result<Delivery<Patient>>,
+    ) -> Result<Self> {
         let length = Bytes(file.metadata().doing(|| format!("measure {name}"))?.len());
         let (mut reader, stream) = program.start(file)?;
-        match Delivery::open(stream, trust, length, name) {
+        match open(stream, length) {
             Ok(delivery) => Ok(Self { delivery, reader }),
             Err(problem) => Err(explained(problem, &mut reader)),
         }

@@ -94,6 +94,17 @@ fn print_json(facts: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Everything, as JSON.
+pub fn everything(place: &workplace::Place) -> Result<serde_json::Value> {
+    let json = if place.disk.is_some() {
+        let workplace = Workplace::open(place, Access::Look)?;
+        serde_json::to_value(summarize(&workplace.agent(&silent).facts()))
+    } else {
+        serde_json::to_value(gather(report(&place.report)?, place.trust.as_deref()))
+    };
+    json.map_err(std::io::Error::from).doing(|| "write JSON".into())
+}
+
 /// The report of this start.
 pub fn report(path: &Path) -> Result<BootReport> {
     let bytes = fs::read(path).doing(|| {

@@ -41,6 +41,9 @@ pub struct Place {
     /// Boot report of the initramfs program
     #[arg(long, value_name = "FILE", default_value = REPORT_PATH, conflicts_with = "disk")]
     pub report: PathBuf,
+    /// Directory for the journal of an image file, which otherwise has none.
+    #[arg(skip)]
+    pub journal: Option<PathBuf>,
 }
 
 /// The disk, its journal, and what is known about this start.
@@ -52,6 +55,8 @@ pub struct Workplace {
     site: Option<Mounted>,
     failures: Vec<BootFailure>,
     health: Box<dyn Examiner>,
+    /// Who asks for what is done here.
+    actor: Option<String>,
     /// Held while this value lives: two agents never change one disk at the same time.
     _lock: Option<Flock<File>>,
 }
@@ -77,12 +82,16 @@ impl Workplace {
         })?;
         Ok(Self {
             disk: Box::new(Image::open(image)?),
-            store: Box::new(Memory::default()),
+            store: match &options.journal {
+                Some(directory) => Box::new(Directory::new(directory)),
+                None => Box::new(Memory::default()),
+            },
             trust: trust_store(trust)?,
             running: None,
             site: None,
             failures: Vec::new(),
             health: Box::new(Nothing),
+            actor: None,
             _lock: None,
         })
     }
@@ -103,15 +112,22 @@ impl Workplace {
             running: Some(running(report)),
             failures: failures(),
             health: Box::new(Rounds::new(Arc::new(health::Appliance::default()))),
+            actor: None,
             _lock: lock(access)?,
         })
+    }
+
+    /// The same with someone to name in the journal.
+    #[must_use]
+    pub fn by(self, actor: String) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 
     /// The agent at work here.
     pub fn agent<'a>(&'a self, progress: Progress<'a>) -> Agent<'a> {
         Agent {
             disk: self.disk.as_ref(),
-            journal: Journal::new(self.store.as_ref(), now),
+            journal: Journal::new(self.store.as_ref(), now).by(self.actor.clone()),
             trust: &self.trust,
             running: self.running,
             site: self.site.as_ref().map(|site| site as &dyn Site),
@@ -168,7 +184,7 @@ fn lock(access: Access) -> Result<Option<Flock<File>>> {
 }
 
 /// Seconds since 1970 by the machine's clock.
-#[expect(clippy::disallowed_methods, reason = "this is where time enters the journal; nothing is decided by it")]
+#[expect(clippy::disallowed_methods, reason = "this is where time enters journal and jobs; nothing is decided by it")]
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,10 +7,13 @@ use formats::Guid;
 use formats::reset_record::Then;
 use nix::unistd::Uid;
 
-use super::install::{Bar, restart};
+use super::install::restart;
+use super::progress::Bar;
+use super::{concluded, say};
+use crate::api;
 use crate::error::{At, Doing, Error, Result};
 use crate::lifecycle::{ResetRequest, silent};
-use crate::serve::log;
+use crate::slot::{Phase, Progress};
 use crate::workplace::{self, Access, Workplace};
 
 /// Options of `factory-reset`.
@@ -28,31 +31,58 @@ pub struct Options {
     cancel: bool,
     #[command(flatten)]
     place: workplace::Place,
+    #[command(flatten)]
+    agent: super::Agent,
 }
 
 /// Orders the reset and restarts, or takes the order back.
 pub fn run(options: &Options) -> Result<()> {
-    let workplace = Workplace::open(&options.place, Access::Change)?;
     if options.cancel {
-        super::conclude(&workplace, &workplace.agent(&silent).cancel_reset()?);
-        return Ok(());
+        return cancel(options);
     }
     let confirm = match &options.confirm {
         Some(text) => text.clone(),
-        None => typed(&workplace)?,
+        None => typed(&Workplace::open(&options.place, Access::Look)?)?,
     };
-    let bar = Bar::new();
-    let progress = |phase, done, all| bar.show(phase, done, all);
-    let then = if options.power_off { Then::PowerOff } else { Then::Start };
-    let request = ResetRequest { confirm: &confirm, then, by: &caller(), id: fresh_id()?, now: workplace::now() };
-    let result = workplace.agent(&progress).factory_reset(&request);
-    bar.end();
-    super::conclude(&workplace, &result?);
-    if workplace.is_image() {
-        return Ok(());
+    let order = api::FactoryReset { confirm, power_off: options.power_off };
+    if options.place.disk.is_none() {
+        return options.agent.run("/v1/factory-reset", &order);
     }
-    log("restarting; until then \"update-agent factory-reset --cancel\" takes it back");
-    restart()
+    let workplace = Workplace::open(&options.place, Access::Change)?;
+    let bar = Bar::new();
+    let progress = |phase: Phase, done, all| bar.show(phase.words(), done, all);
+    let result = perform(&workplace, &order, Uid::effective(), &progress);
+    bar.end();
+    say(&result?);
+    Ok(())
+}
+
+fn cancel(options: &Options) -> Result<()> {
+    if options.place.disk.is_none() {
+        return options.agent.remove("/v1/factory-reset");
+    }
+    let workplace = Workplace::open(&options.place, Access::Change)?;
+    let done = workplace.agent(&silent).cancel_reset()?;
+    say(&concluded(&workplace, &done));
+    Ok(())
+}
+
+/// Orders the reset for `user`, and restarts an appliance.
+pub(crate) fn perform(
+    workplace: &Workplace,
+    order: &api::FactoryReset,
+    user: Uid,
+    progress: Progress<'_>,
+) -> Result<Vec<String>> {
+    let then = if order.power_off { Then::PowerOff } else { Then::Start };
+    let by = if user.is_root() { "root".into() } else { format!("user {user}") };
+    let request = ResetRequest { confirm: &order.confirm, then, by: &by, id: fresh_id()?, now: workplace::now() };
+    let mut steps = concluded(workplace, &workplace.agent(progress).factory_reset(&request)?);
+    if !workplace.is_image() {
+        steps.push("restarting; until then \"update-agent factory-reset --cancel\" takes it back".into());
+        restart()?;
+    }
+    Ok(steps)
 }
 
 /// Asks on the terminal. The words are shown: this is against a slip of the hand, it is no password.
@@ -68,12 +98,6 @@ fn typed(workplace: &Workplace) -> Result<String> {
     let mut line = String::new();
     io::stderr().flush().and_then(|()| io::stdin().read_line(&mut line)).doing(|| "read the answer".into())?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// `root`, or the number of the user.
-fn caller() -> String {
-    let user = Uid::effective();
-    if user.is_root() { "root".into() } else { format!("user {user}") }
 }
 
 /// Random numbers of the kernel, as text.

@@ -29,11 +29,7 @@ pub struct Options {
 
 /// Runs the checks of base, site and operator and prints each finding; an error when one of them fails.
 pub fn run(options: &Options) -> Result<()> {
-    let report = status::report(&options.report)?;
-    let workplace = Workplace::appliance(&report, options.trust.as_deref(), Access::Look)?;
-    let list = Checklist::new(&workplace.agent(&silent).facts(), operators_file(Path::new(DATA)));
-    let mut findings = vec![judge::finding(&report, mounted(DATA))];
-    findings.extend(Rounds::new(Arc::new(Appliance::default())).run(&list));
+    let findings = findings(&options.report, options.trust.as_deref())?;
     if options.json {
         let json = serde_json::to_string_pretty(&findings).map_err(std::io::Error::from);
         println!("{}", json.doing(|| "write JSON".into())?);
@@ -44,6 +40,16 @@ pub fn run(options: &Options) -> Result<()> {
         0 => Ok(()),
         failing => Err(Error::Unhealthy { failing, of: findings.len() }),
     }
+}
+
+/// What every check sees now.
+pub(crate) fn findings(report: &Path, trust: Option<&Path>) -> Result<Vec<Finding>> {
+    let report = status::report(report)?;
+    let workplace = Workplace::appliance(&report, trust, Access::Look)?;
+    let list = Checklist::new(&workplace.agent(&silent).facts(), operators_file(Path::new(DATA)));
+    let mut findings = vec![judge::finding(&report, mounted(DATA))];
+    findings.extend(Rounds::new(Arc::new(Appliance::default())).run(&list));
+    Ok(findings)
 }
 
 fn print(finding: &Finding) {

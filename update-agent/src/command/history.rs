@@ -65,12 +65,14 @@ fn line(record: &Record) -> String {
         }
         Entry::Note { release, slot, outcome } => format!("{release}, slot {slot}: {outcome}"),
         Entry::Reset { by } => format!("factory reset, asked for by {by}"),
+        Entry::Eula { release, digest } => format!("licence terms of {release} accepted ({})", digest.short()),
         Entry::Floors { floors } => {
             let floors = floors.iter().map(|floor| format!("{} {}", floor.name, floor.sequence)).collect::<Vec<_>>();
             format!("committed release numbers so far: {}", floors.join(", "))
         }
     };
-    format!("{:5}  {}  {text}", record.number, date(record.time))
+    let actor = record.actor.as_ref().map(|actor| format!(" [{actor}]")).unwrap_or_default();
+    format!("{:5}  {}  {text}{actor}", record.number, date(record.time))
 }
 
 /// `2026-03-01 12:30:05` in UTC; the calendar of 400 years counted from March (so that the leap day comes last).

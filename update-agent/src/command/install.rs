@@ -1,42 +1,68 @@
 //! `install`: one package file into the slot nothing runs from.
 
-use std::cell::Cell;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use formats::Bytes;
-use formats::manifest::Kind;
-
-use super::conclude;
+use super::progress::Bar;
+use super::{concluded, say};
+use crate::api::{Install, Package};
 use crate::error::{Doing, Result};
+use crate::eula;
 use crate::lifecycle::Model;
 use crate::reader::Program;
 use crate::serve::log;
 use crate::slot::Phase;
 use crate::source::PackageFile;
+use crate::staging::is_id;
 use crate::workplace::{self, Access, Workplace};
 
 /// Options of `install`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Package file
-    #[arg(value_name = "FILE")]
+    /// Package file, or id of a staged package
+    #[arg(value_name = "FILE|ID")]
     package: PathBuf,
     #[command(flatten)]
     place: workplace::Place,
+    #[command(flatten)]
+    agent: super::Agent,
     /// Hardware model, for packages made for certain models; by default
     /// what the firmware says or what the present base is for
     #[arg(long, value_name = "MODEL")]
     hardware: Option<String>,
+    /// Accept the licence terms that come with the package
+    #[arg(long)]
+    accept_eula: bool,
     /// Restart into the new base at once
     #[arg(long, conflicts_with = "disk")]
     restart: bool,
 }
 
-/// Installs.
+/// Has it installed by the agent of this appliance, or installs into an image file.
 pub fn run(options: &Options) -> Result<()> {
+    if options.place.disk.is_some() {
+        return into_image(options);
+    }
+    let order = Install {
+        package: named(&options.package)?,
+        hardware: options.hardware.clone(),
+        accept_eula: options.accept_eula,
+        restart: options.restart,
+    };
+    options.agent.run("/v1/install", &order)
+}
+
+/// What someone means by the argument of a command: a file if there is one, else a staged package if it is called so.
+pub(super) fn named(package: &Path) -> Result<Package> {
+    if let Some(id) = package.to_str().filter(|id| is_id(id) && !package.exists()) {
+        return Ok(Package::Staged(id.into()));
+    }
+    let path = std::path::absolute(package).doing(|| format!("find \"{}\"", package.display()))?;
+    Ok(Package::File(path))
+}
+
+fn into_image(options: &Options) -> Result<()> {
     let workplace = Workplace::open(&options.place, Access::Change)?;
     let mut package = PackageFile::open(&options.package, workplace.trust(), &Program::own())?;
     for kept in package.unconfined().lines() {
@@ -46,26 +72,20 @@ pub fn run(options: &Options) -> Result<()> {
     let release = verified.manifest();
     let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
     log(&format!("{} {}, signed by {signers}", release.name, release.version));
-    let firmware = if workplace.is_image() { None } else { firmware_model() };
-    let model = Model { said: options.hardware.clone(), firmware };
     let bar = Bar::new();
-    let progress = |phase, done, all| bar.show(phase, done, all);
-    let result = workplace.agent(&progress).install(&verified, &mut package, &model);
-    bar.end();
-    let done = result?;
-    conclude(&workplace, &done);
-    if release.kind == Kind::Base && !workplace.is_image() {
-        if options.restart {
-            log("restarting into it");
-            return restart();
-        }
-        log("restart to try it; \"update-agent rollback\" takes it back before that");
+    let progress = |phase: Phase, done, all| bar.show(phase.words(), done, all);
+    let agent = workplace.agent(&progress);
+    if let Some(step) = eula::pass(&agent.journal, &package, options.accept_eula)? {
+        log(&step);
     }
+    let result = agent.install(&verified, &mut package, &Model { said: options.hardware.clone(), firmware: None });
+    bar.end();
+    say(&concluded(&workplace, &result?));
     Ok(())
 }
 
 /// What the firmware calls this machine, in the characters a manifest may use for a hardware model.
-fn firmware_model() -> Option<String> {
+pub(crate) fn firmware_model() -> Option<String> {
     let name = fs::read_to_string("/sys/class/dmi/id/product_name").ok()?;
     let model = normalized(&name);
     (!model.is_empty()).then_some(model)
@@ -90,43 +110,6 @@ pub(crate) fn restart() -> Result<()> {
         return Ok(());
     }
     Err(std::io::Error::other(format!("\"reboot\" ended with {done}; restart by hand"))).doing(|| "restart".into())
-}
-
-/// Progress on standard error: a line that moves on a terminal, one line every tenth elsewhere.
-pub(super) struct Bar {
-    terminal: bool,
-    last: Cell<Option<(Phase, u64)>>,
-}
-
-impl Bar {
-    pub(super) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: Cell::new(None) }
-    }
-
-    pub(super) fn show(&self, phase: Phase, done: Bytes, all: Bytes) {
-        let percent = done.0.saturating_mul(100).checked_div(all.0).unwrap_or(100);
-        let step = if self.terminal { percent } else { percent.saturating_sub(percent % 10) };
-        if self.last.replace(Some((phase, step))) == Some((phase, step)) {
-            return;
-        }
-        let what = match phase {
-            Phase::Writing => "writing",
-            Phase::Proving => "reading back",
-        };
-        let line = format!("update-agent: {what} {percent:3} %");
-        // A progress nobody can see is no reason to stop.
-        drop(if self.terminal {
-            write!(std::io::stderr(), "\r{line:40}")
-        } else {
-            writeln!(std::io::stderr(), "{line}")
-        });
-    }
-
-    pub(super) fn end(&self) {
-        if self.terminal && self.last.get().is_some() {
-            eprintln!();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,21 +4,75 @@ pub mod factory_reset;
 pub mod health;
 pub mod history;
 pub mod install;
+pub mod packages;
+pub mod progress;
 pub mod simple;
 
+use std::path::PathBuf;
+
+use formats::Bytes;
+use serde::Serialize;
+
+use self::progress::Bar;
+use crate::api::client::Client;
+use crate::api::{Job, SOCKET};
+use crate::error::Result;
 use crate::lifecycle::Done;
 use crate::serve::log;
 use crate::workplace::Workplace;
 
-/// Says what was done and what happens next.
-fn conclude(workplace: &Workplace, done: &Done) {
-    for step in &done.steps {
-        log(step);
-    }
-    if done.steps.is_empty() {
-        log("nothing to do");
+/// What was done and what happens next, a sentence each.
+pub(crate) fn concluded(workplace: &Workplace, done: &Done) -> Vec<String> {
+    let mut steps = done.steps.clone();
+    if steps.is_empty() {
+        steps.push("nothing to do".into());
     }
     let where_ = if workplace.is_image() { "image" } else { "appliance" };
-    log(&format!("{where_}: {}", done.state));
-    log(&format!("site: {}", done.site));
+    steps.push(format!("{where_}: {}", done.state));
+    steps.push(format!("site: {}", done.site));
+    steps
+}
+
+/// Prints it.
+fn say(steps: &[String]) {
+    for step in steps {
+        log(step);
+    }
+}
+
+/// Where the agent of this appliance listens.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Agent {
+    /// Socket of the running update agent
+    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn client(&self) -> Result<Client> {
+        Client::new(&self.socket)
+    }
+
+    /// Begins a job, shows how far it is, prints what it did. The error is the job's.
+    fn run(&self, path: &str, body: &impl Serialize) -> Result<()> {
+        let client = self.client()?;
+        let job: Job = client.post(path, body)?;
+        let bar = Bar::new();
+        let steps = client.follow(&job, |job| {
+            if let Some(phase) = &job.phase {
+                bar.show(phase, Bytes(job.done), Bytes(job.of));
+            }
+        });
+        bar.end();
+        say(&steps?);
+        Ok(())
+    }
+
+    /// Removes something and prints what was done.
+    fn remove(&self, path: &str) -> Result<()> {
+        let answer = self.client()?.delete(path)?;
+        let steps = answer.get("steps").and_then(|steps| steps.as_array()).cloned().unwrap_or_default();
+        steps.iter().filter_map(|step| step.as_str()).for_each(log);
+        Ok(())
+    }
 }

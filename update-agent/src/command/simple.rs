@@ -1,11 +1,12 @@
 //! `commit` and `rollback`: one decision each, everything else is the lifecycle's.
 
 use formats::manifest::Kind;
+use serde_json::json;
 
-use super::conclude;
+use super::{concluded, say};
+use crate::api;
 use crate::error::Result;
 use crate::lifecycle::silent;
-use crate::serve::log;
 use crate::workplace::{self, Access, Workplace};
 
 /// Options of `commit`.
@@ -13,6 +14,8 @@ use crate::workplace::{self, Access, Workplace};
 pub struct Commit {
     #[command(flatten)]
     place: workplace::Place,
+    #[command(flatten)]
+    agent: super::Agent,
 }
 
 /// Options of `rollback`.
@@ -23,23 +26,29 @@ pub struct Rollback {
     site: bool,
     #[command(flatten)]
     place: workplace::Place,
+    #[command(flatten)]
+    agent: super::Agent,
 }
 
 /// Keeps what runs.
 pub fn commit(options: &Commit) -> Result<()> {
+    if options.place.disk.is_none() {
+        return options.agent.run("/v1/commit", &json!({}));
+    }
     let workplace = Workplace::open(&options.place, Access::Change)?;
-    conclude(&workplace, &workplace.agent(&silent).commit()?);
+    let done = workplace.agent(&silent).commit()?;
+    say(&concluded(&workplace, &done));
     Ok(())
 }
 
 /// Goes back.
 pub fn rollback(options: &Rollback) -> Result<()> {
+    if options.place.disk.is_none() {
+        return options.agent.run("/v1/rollback", &api::Rollback { site: options.site });
+    }
     let workplace = Workplace::open(&options.place, Access::Change)?;
     let kind = if options.site { Kind::Site } else { Kind::Base };
     let done = workplace.agent(&silent).rollback(kind)?;
-    conclude(&workplace, &done);
-    if kind == Kind::Base && !workplace.is_image() {
-        log("it takes effect at the next restart");
-    }
+    say(&concluded(&workplace, &done));
     Ok(())
 }

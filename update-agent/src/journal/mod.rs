@@ -29,10 +29,14 @@ pub const LIMIT: usize = 64 << 10;
 /// Bytes that old lines of other versions may take in a journal that was shortened.
 const FOREIGN_ROOM: usize = LIMIT / 4;
 
+/// How many accepted licence terms outlive the records around them.
+const TERMS_KEPT: usize = 16;
+
 /// The journal of one appliance.
 pub struct Journal<'a> {
     store: &'a dyn Store,
     clock: fn() -> u64,
+    actor: Option<String>,
 }
 
 /// An intent that is on disk and not yet ended. Dropping it is what a crash does: the next start of the agent ends it.
@@ -51,7 +55,13 @@ pub struct History(pub Vec<Record>, pub Vec<Foreign>);
 impl<'a> Journal<'a> {
     /// A journal in `store`; `clock` gives seconds since 1970; nothing that keeps the appliance bootable depends on it.
     pub fn new(store: &'a dyn Store, clock: fn() -> u64) -> Self {
-        Self { store, clock }
+        Self { store, clock, actor: None }
+    }
+
+    /// The same, with every record naming who asked for it.
+    #[must_use]
+    pub fn by(self, actor: Option<String>) -> Self {
+        Self { actor, ..self }
     }
 
     /// Seconds since 1970 by the machine's clock, which may be wrong.
@@ -88,12 +98,19 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Remembers that the licence terms with this digest were accepted.
+    pub fn accept(&self, release: Release, digest: Digest) -> Result<()> {
+        self.write(Entry::Eula { release, digest })?;
+        Ok(())
+    }
+
     fn write(&self, entry: Entry) -> Result<u64> {
         let doing = || "write the update journal".to_owned();
         let present = self.store.load().doing(doing)?;
         let history = History::parse(&present);
         let number = history.newest().saturating_add(1);
-        let record = Record { format: record::FORMAT, number, time: (self.clock)(), entry };
+        let actor = self.actor.clone();
+        let record = Record { format: record::FORMAT, number, time: (self.clock)(), actor, entry };
         let line = record.encode().doing(doing)?;
         if present.len().saturating_add(line.len()) > LIMIT {
             let mut whole = history.shortened(&present).doing(doing)?;
@@ -122,8 +139,14 @@ impl History {
         self.0.iter().map(|record| record.number).chain(foreign).max().unwrap_or(0)
     }
 
+    /// True when the licence terms with this digest were accepted once.
+    pub fn accepted(&self, text: Digest) -> bool {
+        self.0.iter().any(|record| record.entry.terms() == Some(text))
+    }
+
     /// The newer half of the lines in `present`, as they are, with the floors of everything as its first record. What is open is kept
-    /// however old it is, and of what this version does not understand as much as there is room for.
+    /// however old it is, and so are the licence terms accepted last, and of what this version does not understand as much as there is
+    /// room for.
     fn shortened(&self, present: &[u8]) -> std::io::Result<Vec<u8>> {
         let lines: Vec<&[u8]> = present.split(|byte| *byte == b'\n').filter(|line| content(line).is_some()).collect();
         let mut length = 0_usize;
@@ -135,12 +158,14 @@ impl History {
         let (dropped, kept) = lines.split_at_checked(lines.len().saturating_sub(kept)).unwrap_or_default();
         let open = [Kind::Base, Kind::Site].map(|kind| self.open(kind).map(|open| open.number));
         let mut room = FOREIGN_ROOM;
+        let records: Vec<Record> = dropped.iter().filter_map(|line| Record::parse(line)).collect();
+        let terms = last_terms(&records);
         // Newest first, for it is the newest that get the room.
         let mut old: Vec<&[u8]> = dropped
             .iter()
             .rev()
             .filter(|line| match Record::parse(line) {
-                Some(record) => open.contains(&Some(record.number)),
+                Some(record) => open.contains(&Some(record.number)) || terms.contains(&record.number),
                 None => room.checked_sub(line.len()).map(|left| room = left).is_some(),
             })
             .copied()
@@ -149,7 +174,7 @@ impl History {
         let entry = Entry::Floors { floors: self.floors() };
         // Number and time of what it stands for.
         let (number, time) = (self.newest(), self.0.last().map_or(0, |record| record.time));
-        let mut whole = Record { format: record::FORMAT, number, time, entry }.encode()?;
+        let mut whole = Record { format: record::FORMAT, number, time, actor: None, entry }.encode()?;
         for line in old.into_iter().chain(kept.iter().copied()) {
             whole.extend_from_slice(line);
             whole.push(b'\n');
@@ -203,7 +228,7 @@ impl History {
             Entry::Begin { action } | Entry::End { action, .. } => {
                 (action.release.build_id == build && asks(action.verb)).then_some(action)
             }
-            Entry::Note { .. } | Entry::Floors { .. } | Entry::Reset { .. } => None,
+            Entry::Note { .. } | Entry::Eula { .. } | Entry::Floors { .. } | Entry::Reset { .. } => None,
         });
         newest.map(|action| action.baseline.clone()).unwrap_or_default()
     }
@@ -242,6 +267,20 @@ impl History {
             (release.kind == kind).then_some((release, slot, outcome, record.time))
         })
     }
+}
+
+/// The numbers of the records that accept licence terms, the newest of each text, so many texts at most.
+fn last_terms(records: &[Record]) -> Vec<u64> {
+    let mut texts = Vec::new();
+    let mut numbers = Vec::new();
+    for record in records.iter().rev() {
+        let Some(text) = record.entry.terms().filter(|text| !texts.contains(text)) else { continue };
+        if texts.len() < TERMS_KEPT {
+            texts.push(text);
+            numbers.push(record.number);
+        }
+    }
+    numbers
 }
 
 #[cfg(test)]

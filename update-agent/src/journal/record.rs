@@ -19,6 +19,9 @@ pub struct Record {
     pub number: u64,
     /// Seconds since 1970 by the machine's clock, which may be wrong.
     pub time: u64,
+    /// Who asked for it, for example `user 0, process 412 (update-agent)`; nothing when the agent acted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// What it says.
     #[serde(flatten)]
     pub entry: Entry,
@@ -50,6 +53,13 @@ pub enum Entry {
         slot: SlotId,
         /// What.
         outcome: Outcome,
+    },
+    /// Someone accepted the licence terms of a release.
+    Eula {
+        /// The release they came with.
+        release: Release,
+        /// SHA-256 of the text.
+        digest: Digest,
     },
     /// The sequence floors, when neither the records nor the disk would tell them any more.
     Floors {
@@ -174,8 +184,15 @@ impl Entry {
         match self {
             Self::End { action, outcome, .. } => Some((&action.release, action.slot, outcome)),
             Self::Note { release, slot, outcome } => Some((release, *slot, outcome)),
-            Self::Begin { .. } | Self::Floors { .. } | Self::Reset { .. } => None,
+            Self::Begin { .. } | Self::Eula { .. } | Self::Floors { .. } | Self::Reset { .. } => None,
         }
+    }
+}
+
+impl Entry {
+    /// The digest of the licence terms it accepts.
+    pub fn terms(&self) -> Option<Digest> {
+        if let Self::Eula { digest, .. } = self { Some(*digest) } else { None }
     }
 }
 

@@ -186,7 +186,8 @@ fn a_factory_reset_leaves_its_floors_and_who_asked() {
     let history = journal.history();
     assert_eq!(history.floors(), floors);
     let entries = [Entry::Floors { floors }, Entry::Reset { by: "root".into() }];
-    let wanted = (1_u64..).zip(entries).map(|(number, entry)| Record { format: 1, number, time: 77, entry });
+    let wanted =
+        (1_u64..).zip(entries).map(|(number, entry)| Record { format: 1, number, time: 77, actor: None, entry });
     assert_eq!(history.0, wanted.collect::<Vec<_>>());
     journal.note(release(10), SlotId::A, Outcome::Committed).unwrap();
     assert_eq!(journal.history().0.last().map(|record| record.number), Some(3));
@@ -291,7 +292,10 @@ fn all_there_is() -> Vec<Record> {
     entries.extend(outcomes.map(|outcome| Entry::Note { release: site.clone(), slot: SlotId::A, outcome }));
     entries.push(Entry::Floors { floors: vec![Floor { kind: Kind::Base, name: "demo".into(), sequence: 9 }] });
     entries.push(Entry::Reset { by: "root".into() });
-    (1..).zip(entries).map(|(number, entry)| Record { format: record::FORMAT, number, time: 77, entry }).collect()
+    (1..)
+        .zip(entries)
+        .map(|(number, entry)| Record { format: record::FORMAT, number, time: 77, actor: None, entry })
+        .collect()
 }
 
 /// Fixtures stay for ever: later versions must read what this one writes. `UPDATE_GOLDEN=1` writes it again; a changed line, unlike an
@@ -306,4 +310,32 @@ fn what_this_version_writes_is_what_it_always_wrote() {
     let golden = std::fs::read(path).unwrap();
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
     assert_eq!(History::parse(&golden), History(all_there_is(), Vec::new()));
+}
+
+#[test]
+fn accepted_terms_outlive_the_records_around_them() {
+    let store = Memory::default();
+    let journal = Journal::new(&store, || 7).by(Some("user 0".into()));
+    let terms = |number: u8| Digest::of(&[number]);
+    for number in 0..20 {
+        journal.accept(release(1), terms(number)).unwrap();
+    }
+    // Twice as much as fits.
+    for _ in 0..2 * LIMIT / 200 {
+        journal.note(release(2), SlotId::A, Outcome::Armed).unwrap();
+    }
+    let history = journal.history();
+    assert!((4..20).all(|number| history.accepted(terms(number))));
+    assert!(!history.accepted(terms(0)) && !history.accepted(terms(99)));
+    let actors = history.0.iter().filter(|record| record.actor.as_deref() == Some("user 0")).count();
+    assert_eq!(actors, history.0.len() - 1, "only the floors have no actor");
+}
+
+#[test]
+fn a_record_without_an_actor_is_read_and_written_as_before() {
+    let store = Memory::default();
+    journal(&store).note(release(1), SlotId::A, Outcome::Committed).unwrap();
+    let text = String::from_utf8(store.load().unwrap()).unwrap();
+    assert!(!text.contains("actor"), "{text}");
+    assert_eq!(journal(&store).history().0[0].actor, None);
 }

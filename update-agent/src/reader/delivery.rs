@@ -28,13 +28,22 @@ pub struct Delivery<S> {
     manifest: Vec<u8>,
     signatures: Vec<u8>,
     index: std::vec::IntoIter<Chunk>,
+    /// Signs of the first pass that have not come yet.
+    unchecked: usize,
     ended: bool,
 }
 
 impl<S: Read + Write> Delivery<S> {
     /// Receives everything in front of the image of the package `name`, which is `length` long, and waits until the reader has checked the
     /// rest. Whatever an honest reader finds wrong is found here, before a byte of a slot changes.
-    pub fn open(mut stream: S, trust: &TrustStore, length: Bytes, name: &str) -> Result<Self> {
+    pub fn open(stream: S, trust: &TrustStore, length: Bytes, name: &str) -> Result<Self> {
+        let mut delivery = Self::glance(stream, trust, length, name)?;
+        delivery.check()?;
+        Ok(delivery)
+    }
+
+    /// The same without waiting: good for whoever only wants to know what it is.
+    pub fn glance(mut stream: S, trust: &TrustStore, length: Bytes, name: &str) -> Result<Self> {
         let next = |stream: &mut S, kind: Kind| {
             let mut content = Vec::new();
             frame::receive(stream, &[kind], &mut content).map(|_| content).map_err(|problem| sorted(problem, name))
@@ -57,9 +66,7 @@ impl<S: Read + Write> Delivery<S> {
         if let (Some(image), Some(frames)) = (&said.image, said.members.get(package::IMAGE)) {
             index.check_covers(image.size, *frames).at(|| name.to_owned())?;
         }
-        for _ in 0..=index.chunks().len() {
-            next(&mut stream, Kind::Checked)?;
-        }
+        let unchecked = index.chunks().len().saturating_add(1);
         let index = index.chunks().to_vec().into_iter();
         Ok(Self {
             stream,
@@ -71,12 +78,24 @@ impl<S: Read + Write> Delivery<S> {
             manifest,
             signatures,
             index,
+            unchecked,
             ended: false,
         })
     }
 }
 
 impl<S: Read> Delivery<S> {
+    /// Waits until the reader has checked the package to its end.
+    fn check(&mut self) -> Result<()> {
+        let mut nothing = Vec::new();
+        while self.unchecked > 0 {
+            let received = frame::receive(&mut self.stream, &[Kind::Checked], &mut nothing);
+            received.map_err(|problem| sorted(problem, &self.name))?;
+            self.unchecked = self.unchecked.saturating_sub(1);
+        }
+        Ok(())
+    }
+
     /// A frame of the second pass.
     fn receive(&mut self, kind: Kind, content: &mut Vec<u8>) -> Result<()> {
         let received = frame::receive(&mut self.stream, &[kind], content);
@@ -94,6 +113,7 @@ impl<S: Read + Write + Send> Source for Delivery<S> {
     }
 
     fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+        self.check()?;
         let Some(chunk) = self.index.next() else {
             piece.clear();
             if !self.ended {

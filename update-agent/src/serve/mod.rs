@@ -3,8 +3,14 @@
 //!
 //! What is done when is decided in [`overseer`]; [`duties`] does it, in a thread of its own, so that this one only feeds, asks and
 //! listens.
+//!
+//! Clients are answered beside it: [`keeper`] owns the socket and the process that serves it, [`desk`] deals with a request, [`job`]
+//! does what takes long. The loop waits for none of them.
 
+pub mod desk;
 pub mod duties;
+pub mod job;
+pub mod keeper;
 pub mod overseer;
 
 use std::fs;
@@ -15,11 +21,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use formats::boot_report::REPORT_PATH;
 
+use crate::api::SOCKET;
 use crate::error::{Error, Result};
+use crate::reader::Program;
 use crate::status;
 use crate::watchdog::Watchdogs;
-use crate::workplace::DATA;
+use crate::workplace::{DATA, Place};
+use desk::Desk;
 use duties::Duties;
+use job::Jobs;
+use keeper::{Keeper, Setup};
 use overseer::Overseer;
 
 /// Feeds often: the shortest time a recipe may set is 30 seconds.
@@ -40,13 +51,30 @@ pub struct Options {
     /// up; by default what the release says, or 300
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<u64>,
+    /// Socket on which clients are answered
+    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    socket: PathBuf,
 }
 
 /// Runs until the machine goes down.
 pub fn run(options: &Options) -> Result<()> {
     // Without a report there is no knowing what runs. Better to end and let the watchdog restart than to feed it blindly.
     let report = status::report(&options.report)?;
-    oversee(Watchdogs::open(), Duties::new(report, options.settle, options.deadline))
+    let watchdogs = Watchdogs::open();
+    let _keeper = keep(options);
+    oversee(watchdogs, Duties::new(report, options.settle, options.deadline))
+}
+
+/// Answers clients from threads of its own. Without it updates cannot be asked for, and what runs is looked after all the same.
+fn keep(options: &Options) -> Option<Keeper> {
+    let desk = Desk {
+        place: Place { disk: None, trust: None, report: options.report.clone(), journal: None },
+        data: DATA.into(),
+        program: Program::own(),
+        jobs: Jobs::default(),
+    };
+    let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
+    Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()
 }
 
 /// Feeds the watchdogs and has the overseer's jobs done, for ever.

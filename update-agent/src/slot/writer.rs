@@ -38,6 +38,16 @@ pub enum Phase {
     Proving,
 }
 
+impl Phase {
+    /// For people, completing "the agent is …".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Writing => "writing",
+            Self::Proving => "reading back",
+        }
+    }
+}
+
 /// Told how far a long step is: done, of how many bytes.
 pub type Progress<'a> = &'a dyn Fn(Phase, Bytes, Bytes);
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use ed25519_dalek::SigningKey;
 use formats::boot_state::{BootState, SlotState};
 use formats::manifest::{Effects, ImageInfo, Kind, Manifest, Member, Requires, SiteInfo};
-use formats::package::{CHUNKS, Compressor, IMAGE, ImageEncoder, NOTES, SBOM};
+use formats::package::{CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, NOTES, SBOM};
 use formats::signature::{self, VerifiedManifest};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::{BLOCK_SIZE, Parameters, TreeBuilder, hash_block};
@@ -67,6 +67,16 @@ pub fn release(kind: Kind, sequence: u64) -> Release {
 
 /// The same with other claims.
 pub fn release_with(kind: Kind, sequence: u64, change: impl FnOnce(&mut Manifest)) -> Release {
+    build(kind, sequence, None, change)
+}
+
+/// The same with licence terms in its package.
+#[allow(dead_code, reason = "only the daemon asks for them")]
+pub fn release_with_terms(kind: Kind, sequence: u64, terms: &str) -> Release {
+    build(kind, sequence, Some(terms), |_| {})
+}
+
+fn build(kind: Kind, sequence: u64, terms: Option<&str>, change: impl FnOnce(&mut Manifest)) -> Release {
     let build_id = Digest::of(format!("{kind} {sequence}").as_bytes());
     let mut data: Vec<u8> = (0..usize::try_from(DATA_BLOCKS).unwrap() * BLOCK_SIZE)
         .map(|at| u8::try_from((at / 16 + usize::try_from(sequence).unwrap() * 7) % 251).unwrap())
@@ -120,6 +130,10 @@ pub fn release_with(kind: Kind, sequence: u64, change: impl FnOnce(&mut Manifest
         trial: None,
         development: false,
     };
+    let mut terms = terms.map(str::as_bytes);
+    if let Some(terms) = terms {
+        manifest.members.insert(EULA.into(), member(terms));
+    }
     change(&mut manifest);
     let manifest = manifest.encode().unwrap();
     let [base, site] = keys();
@@ -130,6 +144,9 @@ pub fn release_with(kind: Kind, sequence: u64, change: impl FnOnce(&mut Manifest
     let mut members: BTreeMap<&str, &mut dyn Read> = BTreeMap::new();
     let (mut notes, mut sbom, mut index, mut frames) = (notes, sbom, index.as_slice(), frames.as_slice());
     members.insert(NOTES, &mut notes);
+    if let Some(terms) = &mut terms {
+        members.insert(EULA, terms);
+    }
     members.insert(SBOM, &mut sbom);
     members.insert(CHUNKS, &mut index);
     members.insert(IMAGE, &mut frames);

@@ -1,0 +1,198 @@
+//! The process that has the socket: listening socket on file descriptor 0, the keeper on file descriptor 1.
+//!
+//! Known attacks and our defence: endless or slow heads and bodies (limits in bytes and seconds), more connections than anybody needs
+//! (they wait), JSON that is no request (refused here; the keeper parses again), a parser taken over (nothing to gain, see
+//! [`crate::reader::confine`]; the keeper ends and restarts whoever breaks the protocol).
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::route::{self, problem};
+use super::{Envelope, MAX_ANSWER, MAX_REQUEST, Peer, Reply, channel};
+use crate::code::Code;
+use crate::error::{Doing, Error, Result};
+use crate::reader::confine::{Limits, close_inherited, confine};
+
+/// The user this process becomes: its own, so that a reader of packages cannot touch it.
+pub const USER: u32 = 65_533;
+
+/// Gives away every privilege, then serves until the keeper is gone.
+pub fn run() -> Result<()> {
+    close_inherited();
+    let duplicate = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
+    let listener = duplicate(io::stdin().as_fd()).map(net::UnixListener::from).doing(|| "use descriptor 0".into())?;
+    let keeper = duplicate(io::stdout().as_fd()).map(net::UnixStream::from).doing(|| "use descriptor 1".into())?;
+    if listener.local_addr().is_err() || keeper.peer_addr().is_err() {
+        return Err(Error::Usage("\"serve-api\" is started by \"update-agent serve\", with its sockets".into()));
+    }
+    let unconfined = confine(&Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES })?;
+    channel::send(&mut &keeper, &unconfined, MAX_REQUEST).doing(|| "talk to the keeper".into())?;
+    for nonblocking in [listener.set_nonblocking(true), keeper.set_nonblocking(true)] {
+        nonblocking.doing(|| "prepare the sockets".into())?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    runtime.doing(|| "start the runtime".into())?.block_on(serve(listener, keeper)).doing(|| "serve clients".into())
+}
+
+async fn serve(listener: net::UnixListener, keeper: net::UnixStream) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    let (from_keeper, to_keeper) = UnixStream::from_std(keeper)?.into_split();
+    let keeper = Arc::new(Keeper { output: tokio::sync::Mutex::new(to_keeper), waiting: Mutex::default() });
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let replies = distribute(from_keeper, &keeper);
+    let accepting = async {
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+            let (stream, _) = listener.accept().await?;
+            let keeper = Arc::clone(&keeper);
+            tokio::spawn(async move {
+                converse(stream, keeper).await;
+                drop(permit);
+            });
+        }
+    };
+    tokio::select! {
+        ended = replies => ended,
+        ended = accepting => ended,
+    }
+}
+
+/// One connection. Whatever goes wrong with it is its own affair.
+async fn converse(stream: UnixStream, keeper: Arc<Keeper>) {
+    let Ok(credentials) = stream.peer_cred() else { return };
+    let peer = Peer { user: credentials.uid(), process: credentials.pid().unwrap_or(0) };
+    let service = service_fn(|request: Request<Incoming>| {
+        let (keeper, peer) = (Arc::clone(&keeper), peer.clone());
+        async move { Ok::<_, Infallible>(answer(request, peer, &keeper).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    // The client sees the same problem from its side.
+    drop(connection.await);
+}
+
+async fn answer(request: Request<Incoming>, peer: Peer, keeper: &Keeper) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = match timeout(PATIENCE, Limited::new(body, MAX_REQUEST).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return refusal(413, Code::TooLong, &format!("a body of more than {MAX_REQUEST} bytes")),
+        Err(_) => return refusal(408, Code::Truncated, "the body did not arrive in time"),
+    };
+    let request = match route::request(head.method.as_str(), head.uri.path(), &body) {
+        Ok(request) => request,
+        Err((status, problem)) => return response(status, &problem),
+    };
+    match timeout(KEEPER_PATIENCE, keeper.ask(peer, request)).await {
+        Ok(Some(reply)) => response(reply.status, &reply.body),
+        Ok(None) => refusal(503, Code::NoAgent, "the update agent is gone; ask again in a moment"),
+        Err(_) => refusal(504, Code::NoAgent, "the update agent does not answer in time; ask again in a moment"),
+    }
+}
+
+fn refusal(status: u16, code: Code, message: &str) -> Response<Full<Bytes>> {
+    response(status, &problem(code, message.into()))
+}
+
+fn response(status: u16, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let mut json = serde_json::to_vec(body).unwrap_or_default();
+    json.push(b'\n');
+    let mut response = Response::new(Full::new(Bytes::from(json)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The keeper, and who waits for its replies.
+struct Keeper {
+    output: tokio::sync::Mutex<OwnedWriteHalf>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    replies: BTreeMap<u64, oneshot::Sender<Reply>>,
+}
+
+impl Keeper {
+    /// Asks and waits. Nothing when the keeper is gone.
+    async fn ask(&self, peer: Peer, request: super::Request) -> Option<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        let id = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.last = waiting.last.wrapping_add(1);
+            let id = waiting.last;
+            waiting.replies.insert(id, sender);
+            id
+        };
+        // A client that hangs up must not leave its place in the list behind.
+        let _place = Place { keeper: self, id };
+        let message = channel::encode(&Envelope { id, peer, request }, MAX_REQUEST.saturating_mul(2)).ok()?;
+        self.output.lock().await.write_all(&message).await.ok()?;
+        receiver.await.ok()
+    }
+
+    fn take(&self, id: u64) -> Option<oneshot::Sender<Reply>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).replies.remove(&id)
+    }
+}
+
+struct Place<'a> {
+    keeper: &'a Keeper,
+    id: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        drop(self.keeper.take(self.id));
+    }
+}
+
+/// Hands replies to those who wait for them until the keeper is gone.
+async fn distribute(mut input: OwnedReadHalf, keeper: &Keeper) -> io::Result<()> {
+    loop {
+        let mut header = [0; 4];
+        if input.read_exact(&mut header).await.is_err() {
+            return Ok(());
+        }
+        let mut json = vec![0; channel::length(header, MAX_ANSWER)?];
+        input.read_exact(&mut json).await?;
+        let reply: Reply = serde_json::from_slice(&json).unwrap_or(Reply { id: 0, status: 500, body: Value::Null });
+        if let Some(waiting) = keeper.take(reply.id) {
+            // Whoever asked may have hung up meanwhile.
+            drop(waiting.send(reply));
+        }
+    }
+}
+
+const MEMORY: u64 = 256 << 20;
+const OPEN_FILES: u64 = 64;
+const CONNECTIONS: usize = 16;
+/// Longest head of a request.
+const HEAD: usize = 16 << 10;
+/// For a head, and for a body.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For the keeper's answer: none takes longer, what does is a job.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(100);

@@ -1,0 +1,199 @@
+//! The interface of the running update agent: HTTP/1.1 with JSON on a Unix socket (`docs/api.md`, `docs/openapi.json`).
+//!
+//! The program that may write slots never talks to a client. A process of its own does ([`child`]): it has no rights, no files and no
+//! network, owns the socket, takes HTTP apart, and turns what it finds into a [`Request`], one of a few typed things. The keeper
+//! ([`crate::serve::keeper`]) receives it through [`channel`], decides, and answers with JSON. So a client that breaks into the
+//! process it talks to can ask for what any client can ask for, and nothing else.
+//!
+//! [`route`] is the one table of what there is; [`client`] is the other end, for the commands.
+
+pub mod channel;
+pub mod child;
+pub mod client;
+pub mod route;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The socket of an appliance.
+pub const SOCKET: &str = "/run/bulkhead/agent.sock";
+/// Longest request in bytes, with or without what HTTP puts around it.
+pub const MAX_REQUEST: usize = 64 << 10;
+/// Longest answer in bytes.
+pub const MAX_ANSWER: usize = 4 << 20;
+
+/// Who asks, as the kernel told the process that has the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// User.
+    pub user: u32,
+    /// Process.
+    pub process: i32,
+}
+
+/// Something that is asked of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", content = "body", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// What runs, what is on trial, what failed, what the next restart does.
+    Status,
+    /// What the journal remembers.
+    History,
+    /// The job at work, or the last one.
+    Job,
+    /// The packages that are staged.
+    Staged,
+    /// The licence terms in a package.
+    Eula(Package),
+    /// Install a package.
+    Install(Install),
+    /// Copy a package to the data partition, checked.
+    Stage(Stage),
+    /// Remove a staged package.
+    Discard(String),
+    /// Keep what runs.
+    Commit,
+    /// Go back.
+    Rollback(Rollback),
+    /// Restart the machine.
+    Restart,
+    /// Run the health checks now.
+    Health,
+    /// Destroy everything on the data partition at the next start, which follows at once.
+    FactoryReset(FactoryReset),
+    /// Take that back.
+    CancelReset,
+}
+
+/// A package: a file on this machine, or one that is staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Package {
+    /// Absolute path.
+    File(PathBuf),
+    /// Its id, see [`crate::staging`].
+    Staged(String),
+}
+
+/// An installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Install {
+    /// What to install.
+    pub package: Package,
+    /// The hardware model this is, when the firmware does not tell.
+    #[serde(default)]
+    pub hardware: Option<String>,
+    /// The licence terms in the package are accepted.
+    #[serde(default)]
+    pub accept_eula: bool,
+    /// Restart into a new base at once.
+    #[serde(default)]
+    pub restart: bool,
+}
+
+/// A file to be staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Stage {
+    /// Absolute path.
+    pub file: PathBuf,
+}
+
+/// A way back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rollback {
+    /// Of the site instead of the base.
+    #[serde(default)]
+    pub site: bool,
+}
+
+/// A factory reset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FactoryReset {
+    /// The site's host name, or the product's name without a site.
+    pub confirm: String,
+    /// Turn the machine off afterwards.
+    #[serde(default)]
+    pub power_off: bool,
+}
+
+/// A request on its way to the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Repeated in the reply.
+    pub id: u64,
+    /// Who asks.
+    pub peer: Peer,
+    /// For what.
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// The keeper's answer on its way back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Of the request.
+    pub id: u64,
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: Value,
+}
+
+/// An error as clients get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// One of `docs/codes.md`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Something that takes long, as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Job {
+    /// Counts up from 1 since the agent started.
+    pub id: u64,
+    /// `install`, `stage`, `commit`, …
+    pub what: String,
+    /// Who asked for it.
+    pub by: String,
+    /// Seconds since 1970 by the machine's clock.
+    pub started: u64,
+    /// What it is doing, for example `writing`; nothing when there is no measure of it.
+    pub phase: Option<String>,
+    /// Bytes of this phase that are done.
+    pub done: u64,
+    /// Bytes of this phase.
+    pub of: u64,
+    /// How it ended; nothing while it is at work.
+    pub result: Option<Outcome>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// As it should.
+    Done {
+        /// What was done, a sentence each.
+        steps: Vec<String>,
+    },
+    /// Not.
+    Failed(Problem),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user {}, process {}", self.user, self.process)
+    }
+}

@@ -1,0 +1,101 @@
+//! The routes: one table, from which requests are made and which the documentation is compared with.
+
+use serde::de::DeserializeOwned;
+
+use super::{FactoryReset, Install, Package, Problem, Request, Rollback, Stage};
+use crate::code::Code;
+
+/// One of the things a client can ask for.
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path; `{id}` stands for one segment.
+    pub path: &'static str,
+    request: fn(&str, &[u8]) -> Result<Request, String>,
+}
+
+/// All of them.
+pub const ROUTES: [Route; 14] = [
+    Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
+    Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
+    Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
+    Route { method: "GET", path: "/v1/job", request: |_, _| Ok(Request::Job) },
+    Route { method: "GET", path: "/v1/staged", request: |_, _| Ok(Request::Staged) },
+    Route { method: "DELETE", path: "/v1/staged/{id}", request: |id, _| Ok(Request::Discard(id.into())) },
+    Route { method: "POST", path: "/v1/eula", request: |_, body| json::<Package>(body).map(Request::Eula) },
+    Route { method: "POST", path: "/v1/install", request: |_, body| json::<Install>(body).map(Request::Install) },
+    Route { method: "POST", path: "/v1/stage", request: |_, body| json::<Stage>(body).map(Request::Stage) },
+    Route { method: "POST", path: "/v1/commit", request: |_, body| empty(body, Request::Commit) },
+    Route { method: "POST", path: "/v1/rollback", request: |_, body| json::<Rollback>(body).map(Request::Rollback) },
+    Route {
+        method: "POST",
+        path: "/v1/factory-reset",
+        request: |_, body| json::<FactoryReset>(body).map(Request::FactoryReset),
+    },
+    Route { method: "DELETE", path: "/v1/factory-reset", request: |_, _| Ok(Request::CancelReset) },
+    Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
+];
+
+/// What a client asked for, or the HTTP status and error it gets.
+pub fn request(method: &str, path: &str, body: &[u8]) -> Result<Request, (u16, Problem)> {
+    let there: Vec<(&Route, &str)> = ROUTES.iter().filter_map(|route| Some((route, matched(route, path)?))).collect();
+    let Some((route, id)) = there.iter().find(|(route, _)| route.method == method) else {
+        return Err(match there.first() {
+            Some((route, _)) => (405, problem(Code::NotFound, format!("\"{}\" wants {}", route.path, route.method))),
+            None => (404, problem(Code::NotFound, "there is no such path; docs/api.md lists them".into())),
+        });
+    };
+    (route.request)(id, body).map_err(|fault| (400, problem(Code::Usage, fault)))
+}
+
+/// An error without an [`crate::error::Error`] behind it.
+pub fn problem(code: Code, message: String) -> Problem {
+    Problem { code: code.word().into(), message }
+}
+
+/// The segment `{id}` stands for; empty when the path has none.
+fn matched<'a>(route: &Route, path: &'a str) -> Option<&'a str> {
+    match route.path.strip_suffix("{id}") {
+        Some(folder) => path.strip_prefix(folder).filter(|id| !id.is_empty() && !id.contains('/')),
+        None => (route.path == path).then_some(""),
+    }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|problem| format!("the body is not what this path takes: {problem}"))
+}
+
+fn empty(body: &[u8], request: Request) -> Result<Request, String> {
+    if body.is_empty() || body == b"{}" { Ok(request) } else { Err("this path takes no body".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_methods_and_bodies_are_checked() {
+        let status = |method, path, body: &str| request(method, path, body.as_bytes()).map_err(|(status, _)| status);
+        assert_eq!(status("GET", "/v1/status", ""), Ok(Request::Status));
+        assert_eq!(status("DELETE", "/v1/staged/00ff", ""), Ok(Request::Discard("00ff".into())));
+        assert_eq!(status("POST", "/v1/rollback", ""), Ok(Request::Rollback(Rollback { site: false })));
+        assert_eq!(status("POST", "/v1/eula", r#"{"staged":"1"}"#), Ok(Request::Eula(Package::Staged("1".into()))));
+        for (method, path, body, wanted) in [
+            ("GET", "/v1/", "", 404),
+            ("GET", "/v1/status/", "", 404),
+            ("GET", "/v2/status", "", 404),
+            ("DELETE", "/v1/staged/", "", 404),
+            ("DELETE", "/v1/staged/a/b", "", 404),
+            ("PUT", "/v1/status", "", 405),
+            ("GET", "/v1/install", "", 405),
+            ("POST", "/v1/install", "", 400),
+            ("POST", "/v1/install", r#"{"package":{"file":"/a","staged":"b"}}"#, 400),
+            ("POST", "/v1/install", r#"{"package":{"file":"/a"},"accept-eulas":true}"#, 400),
+            ("POST", "/v1/commit", r#"{"force":true}"#, 400),
+            ("POST", "/v1/rollback", "site", 400),
+        ] {
+            assert_eq!(status(method, path, body), Err(wanted), "{method} {path} {body}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What the keeper does about a request: facts are answered at once, changes become jobs.
+//!
+//! Each request opens the disk anew and each change holds the lock of the appliance, so the daemon, the commands and the loop that
+//! commits never change one disk at the same time.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use formats::Digest;
+use formats::manifest::Kind;
+use nix::unistd::Uid;
+use serde_json::{Value, json};
+
+use super::job::{Hand, Jobs};
+use crate::api::{Install, Job, Package, Peer, Request};
+use crate::command::install::{firmware_model, restart};
+use crate::command::{concluded, factory_reset, health};
+use crate::error::{Doing, Error, Result};
+use crate::eula;
+use crate::health::Finding;
+use crate::lifecycle::{Model, silent};
+use crate::reader::Program;
+use crate::source::PackageFile;
+use crate::staging::Staging;
+use crate::status;
+use crate::workplace::{Access, Place, Workplace};
+
+/// Where requests are dealt with.
+#[derive(Clone)]
+pub struct Desk {
+    /// What is changed: the running appliance, or, for tests, a disk image file.
+    pub place: Place,
+    /// The mounted data partition.
+    pub data: PathBuf,
+    /// Who reads packages.
+    pub program: Program,
+    /// The jobs.
+    pub jobs: Jobs,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It is so.
+    Facts(Value),
+    /// It began.
+    Begun(Box<Job>),
+}
+
+impl Desk {
+    /// Answers a request.
+    pub fn answer(&self, peer: &Peer, request: Request) -> Result<Answer> {
+        let by = peer.to_string();
+        let facts = |facts: Value| Ok(Answer::Facts(facts));
+        match request {
+            Request::Status => facts(status::everything(&self.place)?),
+            Request::History => facts(value(&self.look()?.agent(&silent).journal.history().0)?),
+            Request::Job => facts(value(&self.jobs.last())?),
+            Request::Staged => facts(value(&self.staging().list(self.look()?.trust(), &self.program)?)?),
+            Request::Eula(package) => facts(self.eula(&package)?),
+            Request::Discard(id) => {
+                self.staging().discard(&id)?;
+                facts(json!({ "steps": [format!("{id} is removed")] }))
+            }
+            Request::Health => facts(value(&self.health()?)?),
+            Request::FactoryReset(order) => {
+                let user = Uid::from_raw(peer.user);
+                self.begin("factory-reset", by, move |desk, by, hand| {
+                    let progress = |phase, done, of| hand.show(phase, done, of);
+                    factory_reset::perform(&desk.change(by)?, &order, user, &progress)
+                })
+            }
+            Request::CancelReset => {
+                let workplace = self.change(by)?;
+                let done = workplace.agent(&silent).cancel_reset()?;
+                facts(json!({ "steps": concluded(&workplace, &done) }))
+            }
+            Request::Install(order) => self.begin("install", by, move |desk, by, hand| desk.install(&order, by, hand)),
+            Request::Stage(order) => self.begin("stage", by, move |desk, _, hand| desk.stage(&order.file, hand)),
+            Request::Commit => self.begin("commit", by, |desk, by, hand| {
+                let workplace = desk.change(by)?;
+                let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).commit()?;
+                Ok(concluded(&workplace, &done))
+            }),
+            Request::Rollback(order) => self.begin("rollback", by, move |desk, by, hand| {
+                let workplace = desk.change(by)?;
+                let kind = if order.site { Kind::Site } else { Kind::Base };
+                let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).rollback(kind)?;
+                Ok(concluded(&workplace, &done))
+            }),
+            Request::Restart => self.begin("restart", by, |desk, by, _| {
+                // Nothing else may be changing the disk while the machine goes down.
+                drop(desk.change(by)?);
+                restart().map(|()| vec!["restarting".into()])
+            }),
+        }
+    }
+
+    fn begin(
+        &self,
+        what: &str,
+        by: String,
+        work: impl FnOnce(&Self, String, &Hand) -> Result<Vec<String>> + Send + 'static,
+    ) -> Result<Answer> {
+        let (desk, actor) = (self.clone(), by.clone());
+        let job = self.jobs.begin(what, by, move |hand| work(&desk, actor, hand))?;
+        Ok(Answer::Begun(Box::new(job)))
+    }
+
+    fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+        let workplace = self.change(by)?;
+        let (file, name) = self.opened(&order.package)?;
+        let mut package = PackageFile::read(file, &name, workplace.trust(), &self.program)?;
+        let progress = |phase, done, of| hand.show(phase, done, of);
+        let agent = workplace.agent(&progress);
+        let verified = package.verified().clone();
+        let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
+        let release = verified.manifest();
+        let mut steps = vec![format!("{} {}, signed by {signers}", release.name, release.version)];
+        steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
+        let firmware = if workplace.is_image() { None } else { firmware_model() };
+        let model = Model { said: order.hardware.clone(), firmware };
+        let done = agent.install(&verified, &mut package, &model)?;
+        steps.extend(concluded(&workplace, &done));
+        if release.kind == Kind::Base && !workplace.is_image() {
+            if order.restart {
+                restart()?;
+                steps.push("restarting into it".into());
+            } else {
+                steps.push("restart to try it; \"update-agent rollback\" takes it back before that".into());
+            }
+        }
+        Ok(steps)
+    }
+
+    fn stage(&self, path: &Path, hand: &Hand) -> Result<Vec<String>> {
+        let (file, name) = open(path)?;
+        let progress = |phase, done, of| hand.show(phase, done, of);
+        let looking = self.look()?;
+        let (id, release) = self.staging().stage(file, &name, looking.trust(), &self.program, &progress)?;
+        Ok(vec![format!("{release} is staged as {id}")])
+    }
+
+    fn eula(&self, package: &Package) -> Result<Value> {
+        let workplace = self.look()?;
+        let (file, name) = self.opened(package)?;
+        let package = PackageFile::glance(file, &name, workplace.trust(), &self.program)?;
+        let release = crate::journal::Release::from(package.verified().manifest());
+        let digest = package.eula().map(|text| Digest::of(text.as_bytes()));
+        let accepted = digest.is_some_and(|digest| workplace.agent(&silent).journal.history().accepted(digest));
+        Ok(json!({
+            "release": value(&release)?,
+            "notes": package.notes(),
+            "text": package.eula(),
+            "digest": digest,
+            "accepted": accepted,
+        }))
+    }
+
+    /// The checks of base, site and operator, run now. An image file runs nothing that could be healthy.
+    fn health(&self) -> Result<Vec<Finding>> {
+        if self.place.disk.is_some() {
+            return Ok(Vec::new());
+        }
+        health::findings(&self.place.report, self.place.trust.as_deref())
+    }
+
+    fn opened(&self, package: &Package) -> Result<(File, String)> {
+        match package {
+            Package::File(path) => open(path),
+            Package::Staged(id) => self.staging().open(id),
+        }
+    }
+
+    fn staging(&self) -> Staging {
+        Staging::new(&self.data)
+    }
+
+    fn look(&self) -> Result<Workplace> {
+        Workplace::open(&self.place, Access::Look)
+    }
+
+    fn change(&self, by: String) -> Result<Workplace> {
+        Workplace::open(&self.place, Access::Change).map(|workplace| workplace.by(by))
+    }
+}
+
+/// Opens a package file by the path a client named. It may be a link, but only to a regular file: a pipe would block for ever.
+fn open(path: &Path) -> Result<(File, String)> {
+    let name = format!("package \"{}\"", path.display());
+    if !path.is_absolute() {
+        return Err(Error::Usage(format!("{name}: the path has to be absolute")));
+    }
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+    let file = file.doing(|| format!("open {name}"))?;
+    if !file.metadata().doing(|| format!("measure {name}"))?.is_file() {
+        return Err(Error::Usage(format!("{name} is not a regular file")));
+    }
+    Ok((file, name))
+}
+
+fn value(facts: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(facts).map_err(std::io::Error::from).doing(|| "write JSON".into())
+}

@@ -1,0 +1,249 @@
+//! The keeper: owns the socket, keeps the process that serves it alive, and answers what that process asks.
+//!
+//! It runs in threads beside the loop that feeds the watchdog, which waits for none of them. Nothing a client or that process sends
+//! ends it: a process that breaks the protocol is ended and started again, ever more slowly while it keeps dying.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::desk::{Answer, Desk};
+use crate::api::{Envelope, MAX_ANSWER, MAX_REQUEST, Problem, Reply, channel};
+use crate::error::{Doing, Error, Result};
+use crate::serve::log;
+
+/// What a keeper needs.
+pub struct Setup {
+    /// Deals with requests.
+    pub desk: Desk,
+    /// The socket; its folder must exist.
+    pub socket: PathBuf,
+    /// The program that serves it as `serve-api`: this one, unless a test says otherwise.
+    pub program: PathBuf,
+}
+
+/// A keeper at work.
+pub struct Keeper {
+    shared: Arc<Shared>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    desk: Desk,
+    stopped: AtomicBool,
+    /// Requests being dealt with.
+    busy: AtomicUsize,
+    /// The process that has the socket now.
+    process: Mutex<Option<(u32, UnixStream)>>,
+}
+
+impl Keeper {
+    /// Takes the socket and starts to serve it. Refused while another keeper has it.
+    pub fn start(setup: Setup) -> Result<Self> {
+        let lock = setup.socket.with_extension("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+        let file = file.doing(|| format!("open \"{}\"", lock.display()))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Error::Busy(format!("the socket \"{}\"", setup.socket.display())))?;
+        let listener = listen(&setup.socket).doing(|| format!("listen on \"{}\"", setup.socket.display()))?;
+        let shared = Arc::new(Shared {
+            desk: setup.desk,
+            stopped: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            process: Mutex::new(None),
+        });
+        let (program, ours) = (setup.program, Arc::clone(&shared));
+        let supervisor = thread::Builder::new().name("keeper".into()).spawn(move || {
+            let _lock = lock;
+            supervise(&ours, &program, &listener);
+        });
+        Ok(Self { shared, supervisor: Some(supervisor.doing(|| "start the keeper".into())?) })
+    }
+
+    /// The process that has the socket, while there is one.
+    pub fn process(&self) -> Option<u32> {
+        self.shared.process().as_ref().map(|(id, _)| *id)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        if let Some((_, stream)) = self.shared.process().as_ref() {
+            stream.shutdown(Shutdown::Both).unwrap_or(());
+        }
+        if let Some(supervisor) = self.supervisor.take() {
+            // It ends on its own account; how does not matter to anybody any more.
+            drop(supervisor.join());
+        }
+    }
+}
+
+impl Shared {
+    fn process(&self) -> std::sync::MutexGuard<'_, Option<(u32, UnixStream)>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// Only root may connect. Until the mode is set nobody else can either: connecting needs the right to write, which the usual mask
+/// takes from all others.
+fn listen(socket: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(socket) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    fs::set_permissions(socket, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Starts the process, answers it until it ends, waits, starts it again.
+fn supervise(shared: &Arc<Shared>, program: &Path, listener: &UnixListener) {
+    let mut pause = FIRST_PAUSE;
+    while !shared.stopped() {
+        let started = Instant::now();
+        match start(program, listener) {
+            Ok((mut child, stream)) => {
+                let problem = match stream.try_clone() {
+                    Ok(copy) => {
+                        *shared.process() = Some((child.id(), copy));
+                        attend(shared, stream)
+                    }
+                    Err(problem) => Some(problem),
+                };
+                *shared.process() = None;
+                // Gone already, or about to be; there is nothing else to do about it.
+                drop(child.kill());
+                let ended = child.wait().map_or_else(|problem| problem.to_string(), |status| status.to_string());
+                if !shared.stopped() {
+                    let why = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+                    log(&format!("the process that serves clients ended ({ended}){why}; it is started again"));
+                }
+            }
+            Err(problem) => log(&format!("cannot start the process that serves clients: {problem}")),
+        }
+        if started.elapsed() >= STEADY {
+            pause = FIRST_PAUSE;
+        }
+        let until = Instant::now() + pause;
+        while !shared.stopped() && Instant::now() < until {
+            thread::sleep(FIRST_PAUSE);
+        }
+        pause = pause.saturating_mul(2).min(LAST_PAUSE);
+    }
+}
+
+fn start(program: &Path, listener: &UnixListener) -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_write_timeout(Some(WRITING))?;
+    let child = Command::new(program)
+        .arg("serve-api")
+        .env_clear()
+        .current_dir("/")
+        .stdin(OwnedFd::from(listener.try_clone()?))
+        .stdout(OwnedFd::from(theirs))
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// Answers requests until the process is gone or breaks the protocol, which is returned.
+fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
+    let output = match stream.try_clone() {
+        Ok(output) => Arc::new(Mutex::new(output)),
+        Err(problem) => return Some(problem),
+    };
+    let mut input = stream;
+    match channel::receive::<Vec<String>>(&mut input, MAX_REQUEST) {
+        Ok(Some(unconfined)) => {
+            for kept in unconfined {
+                let kept = crate::reader::frame::printable(kept.as_bytes());
+                log(&format!("the process that serves clients is not confined as on an appliance: {kept}"));
+            }
+        }
+        Ok(None) => return None,
+        Err(problem) => return Some(problem),
+    }
+    loop {
+        let envelope: Envelope = match channel::receive(&mut input, MAX_REQUEST.saturating_mul(2)) {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return None,
+            Err(problem) => return Some(problem),
+        };
+        let (id, output, ours) = (envelope.id, Arc::clone(&output), Arc::clone(shared));
+        if shared.busy.fetch_add(1, Ordering::AcqRel) >= AT_ONCE {
+            shared.busy.fetch_sub(1, Ordering::AcqRel);
+            reply(&output, &failed(id, &Error::Busy("more requests than it answers at once".into())));
+            continue;
+        }
+        let thread = thread::Builder::new().name("request".into());
+        let spawned = thread.spawn(move || {
+            let _turn = Turn(&ours);
+            let answer = match ours.desk.answer(&envelope.peer, envelope.request) {
+                Ok(Answer::Facts(body)) => Reply { id, status: 200, body },
+                Ok(Answer::Begun(job)) => {
+                    Reply { id, status: 202, body: serde_json::to_value(*job).unwrap_or_default() }
+                }
+                Err(problem) => failed(id, &problem),
+            };
+            reply(&output, &answer);
+        });
+        if let Err(problem) = spawned {
+            shared.busy.fetch_sub(1, Ordering::AcqRel);
+            log(&format!("a request is not answered: {problem}"));
+        }
+    }
+}
+
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An error as clients get it.
+fn failed(id: u64, problem: &Error) -> Reply {
+    let status = match (problem.code(), problem.reason().exit()) {
+        ("not-found", _) => 404,
+        (_, 2) => 400,
+        (_, 3 | 4) => 422,
+        (_, 5) => 409,
+        _ => 500,
+    };
+    let body = Problem { code: problem.code().into(), message: problem.to_string() };
+    Reply { id, status, body: serde_json::to_value(body).unwrap_or_default() }
+}
+
+/// A process that does not take its reply is found out by whoever reads from it.
+fn reply(output: &Mutex<UnixStream>, reply: &Reply) {
+    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+    if channel::send(&mut *output, reply, MAX_ANSWER).is_err() {
+        output.shutdown(Shutdown::Both).unwrap_or(());
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// A process that lived so long had nothing wrong with it.
+const STEADY: Duration = Duration::from_mins(1);
+/// For one reply.
+const WRITING: Duration = Duration::from_secs(10);
+/// Requests answered at the same time.
+const AT_ONCE: usize = 8;

@@ -1,0 +1,211 @@
+//! Packages waiting on the data partition to be installed: copied whole, checked whole, named by what was signed.
+//!
+//! A package gets its name only when the copy is complete, on the medium and checked to its last byte; a cut copy is called `.new` and
+//! removed by the next one. Nothing is believed because it lies here: whoever had the disk in hand may have put it there, so each use
+//! checks the whole package again. What is listed is read from the packages, never from a record beside them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use formats::trust::TrustStore;
+use formats::{Bytes, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing, Error, Result};
+use crate::journal::Release;
+use crate::plain_file;
+use crate::reader::Program;
+use crate::slot::{Phase, Progress};
+use crate::source::{PackageFile, Source};
+
+/// The staged packages of one appliance.
+pub struct Staging {
+    folder: PathBuf,
+    reserve: Bytes,
+}
+
+/// One of them, or what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Staged {
+    /// The first 16 hexadecimal digits of the SHA-256 of its manifest.
+    pub id: String,
+    /// Length of the file.
+    pub bytes: u64,
+    /// What it is, when its signatures hold today.
+    pub release: Option<Release>,
+    /// Why there is no release.
+    pub problem: Option<String>,
+}
+
+impl Staging {
+    /// Those under `data`, the mounted data partition.
+    pub fn new(data: &Path) -> Self {
+        Self { folder: data.join("bulkhead/staged"), reserve: RESERVE }
+    }
+
+    /// The same, leaving so much room for everything else.
+    #[must_use]
+    pub fn with_reserve(self, reserve: Bytes) -> Self {
+        Self { reserve, ..self }
+    }
+
+    /// Copies a package in. `file` is at its beginning. Returns its id and what it is.
+    pub fn stage(
+        &self,
+        mut file: File,
+        name: &str,
+        trust: &TrustStore,
+        program: &Program,
+        progress: Progress<'_>,
+    ) -> Result<(String, Release)> {
+        // Signatures and length first: no space is given to what would be refused anyway.
+        let length = Bytes(file.metadata().doing(|| format!("measure {name}"))?.len());
+        let checked = PackageFile::glance(file.try_clone().doing(|| format!("open {name}"))?, name, trust, program)?;
+        let (id, release) = (id(&checked), Release::from(checked.verified().manifest()));
+        drop(checked);
+        self.prepare()?;
+        self.check_room(name, length)?;
+        file.rewind().doing(|| format!("read {name}"))?;
+        let beside = self.folder.join("package.new");
+        let result = self.copy(&mut file, &beside, length, name, progress).and_then(|()| {
+            let copy = format!("the copy of {name}");
+            let read = plain_file::open(&beside, OpenOptions::new().read(true)).doing(|| format!("open {copy}"))?;
+            let package = PackageFile::read(read, &copy, trust, program)?;
+            if self::id(&package) != id {
+                return Err(Error::Source(format!("{name} changed while it was copied")));
+            }
+            // Complete and flushed before it has its name; the name is flushed before anybody is told.
+            fs::rename(&beside, self.path(&id)?).doing(|| format!("name {copy}"))?;
+            File::open(&self.folder).and_then(|folder| folder.sync_all()).doing(|| "flush the staged packages".into())
+        });
+        if result.is_err() {
+            remove_if_there(&beside).doing(|| format!("remove \"{}\"", beside.display()))?;
+        }
+        result.map(|()| (id, release))
+    }
+
+    /// Opens one.
+    pub fn open(&self, id: &str) -> Result<(File, String)> {
+        let path = self.path(id)?;
+        match plain_file::open(&path, OpenOptions::new().read(true)) {
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => Err(Error::NotStaged(id.into())),
+            file => {
+                Ok((file.doing(|| format!("open the staged package \"{id}\""))?, format!("staged package \"{id}\"")))
+            }
+        }
+    }
+
+    /// Removes one.
+    pub fn discard(&self, id: &str) -> Result<()> {
+        match fs::remove_file(self.path(id)?) {
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => Err(Error::NotStaged(id.into())),
+            removed => removed.doing(|| format!("remove the staged package \"{id}\"")),
+        }
+    }
+
+    /// All of them, sorted by id.
+    pub fn list(&self, trust: &TrustStore, program: &Program) -> Result<Vec<Staged>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.doing(|| format!("list \"{}\"", self.folder.display()))?,
+        };
+        let mut ids: Vec<String> = entries
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(ENDING)?.to_owned()))
+            .filter(|id| is_id(id))
+            .collect();
+        ids.sort();
+        ids.truncate(LISTED);
+        Ok(ids.into_iter().map(|id| self.describe(id, trust, program)).collect())
+    }
+
+    fn describe(&self, id: String, trust: &TrustStore, program: &Program) -> Staged {
+        let found = self.open(&id).and_then(|(file, name)| {
+            let length = file.metadata().doing(|| format!("measure {name}"))?.len();
+            Ok((length, PackageFile::glance(file, &name, trust, program)))
+        });
+        match found {
+            Ok((bytes, Ok(package))) => {
+                let release = Some(Release::from(package.verified().manifest()));
+                Staged { id, bytes, release, problem: None }
+            }
+            Ok((bytes, Err(problem))) => Staged { id, bytes, release: None, problem: Some(problem.to_string()) },
+            Err(problem) => Staged { id, bytes: 0, release: None, problem: Some(problem.to_string()) },
+        }
+    }
+
+    /// Makes the folder, and tidies up after a cut.
+    fn prepare(&self) -> Result<()> {
+        let doing = || format!("make \"{}\"", self.folder.display());
+        fs::create_dir_all(&self.folder).doing(doing)?;
+        let metadata = fs::symlink_metadata(&self.folder).doing(doing)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::other("it is no directory")).doing(doing);
+        }
+        remove_if_there(&self.folder.join("package.new")).doing(doing)
+    }
+
+    fn check_room(&self, name: &str, length: Bytes) -> Result<()> {
+        let space = nix::sys::statvfs::statvfs(&self.folder).map_err(io::Error::from);
+        let space = space.doing(|| format!("measure the free space of \"{}\"", self.folder.display()))?;
+        let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
+        let needed = Bytes(length.0.saturating_add(self.reserve.0));
+        if needed <= free {
+            return Ok(());
+        }
+        let what = format!("staging {name} ({length}, and {} to stay free)", self.reserve);
+        Err(Error::NoRoom { what, needed, free, place: self.folder.clone() })
+    }
+
+    fn copy(&self, from: &mut File, to: &Path, length: Bytes, name: &str, progress: Progress<'_>) -> Result<()> {
+        let doing = || format!("copy {name} to \"{}\"", self.folder.display());
+        let mut copy =
+            plain_file::open(to, OpenOptions::new().write(true).create_new(true).mode(0o600)).doing(doing)?;
+        let mut piece = vec![0; PIECE];
+        let mut done = 0_u64;
+        while done < length.0 {
+            let read = from.read(&mut piece).doing(|| format!("read {name}"))?;
+            if read == 0 {
+                break;
+            }
+            copy.write_all(piece.get(..read).unwrap_or_default()).doing(doing)?;
+            done = done.saturating_add(read as u64);
+            progress(Phase::Writing, Bytes(done), length);
+        }
+        copy.sync_all().doing(doing)
+    }
+
+    fn path(&self, id: &str) -> Result<PathBuf> {
+        if is_id(id) { Ok(self.folder.join(format!("{id}{ENDING}"))) } else { Err(Error::NotStaged(shown(id))) }
+    }
+}
+
+/// The name of a staged package: it follows from what was signed.
+fn id(package: &PackageFile) -> String {
+    Digest::of(package.manifest()).short()
+}
+
+/// Whether this can be the name of a staged package: nothing else ever becomes part of a path.
+pub fn is_id(id: &str) -> bool {
+    id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn shown(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control()).take(32).collect()
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => Err(problem),
+        _ => Ok(()),
+    }
+}
+
+/// Room on the data partition that staging leaves to journal and application.
+const RESERVE: Bytes = Bytes(16 << 20);
+/// More packages are not listed: each costs a process.
+const LISTED: usize = 32;
+const ENDING: &str = ".pkg";
+const PIECE: usize = 1 << 20;

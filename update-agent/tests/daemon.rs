@@ -1,0 +1,595 @@
+//! The daemon without an appliance: a keeper over a disk image file, its real process on a real socket, and the real commands.
+
+#[expect(dead_code, reason = "shared with the crash tests, which use all of it")]
+#[path = "crash/fixtures.rs"]
+mod fixtures;
+
+mod disk_file;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fixtures::{Release, release, release_with_terms, trust};
+use formats::manifest::Kind;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use update_agent::api::child::USER;
+use update_agent::api::route::ROUTES;
+use update_agent::reader::Program;
+use update_agent::serve::desk::Desk;
+use update_agent::serve::job::Jobs;
+use update_agent::serve::keeper::{Keeper, Setup};
+use update_agent::workplace::Place;
+
+const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
+
+struct Bench {
+    directory: tempfile::TempDir,
+    keeper: Option<Keeper>,
+}
+
+impl Bench {
+    /// A daemon over an image with base 1 and site 10.
+    fn new() -> Self {
+        Self::with(Program::at(AGENT), AGENT.into())
+    }
+
+    fn with(reader: Program, program: PathBuf) -> Self {
+        let mut bench = Self { directory: tempfile::tempdir().unwrap(), keeper: None };
+        disk_file::write(&bench.path("disk.img"), |_| 1);
+        fs::write(bench.path("trust.json"), trust().encode().unwrap()).unwrap();
+        bench.start(reader, program);
+        bench
+    }
+
+    fn start(&mut self, reader: Program, program: PathBuf) {
+        let place = Place {
+            disk: Some(self.path("disk.img")),
+            trust: Some(self.path("trust.json")),
+            report: PathBuf::new(),
+            journal: Some(self.path("data/bulkhead")),
+        };
+        let desk = Desk { place, data: self.path("data"), program: reader, jobs: Jobs::default() };
+        self.keeper = Some(Keeper::start(Setup { desk, socket: self.path("agent.sock"), program }).unwrap());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn package(&self, name: &str, release: &Release) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, &release.package).unwrap();
+        path
+    }
+
+    fn base(&self, sequence: u64) -> PathBuf {
+        self.package(&format!("base-{sequence}.pkg"), &release(Kind::Base, sequence))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(AGENT);
+        command.args(arguments).arg("--socket").arg(self.path("agent.sock"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Bytes to the socket and everything that comes back.
+    fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = UnixStream::connect(self.path("agent.sock")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        // A refused request may be refused before its end.
+        drop(stream.write_all(bytes));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Status and JSON of an answer.
+    fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        let answer = self.raw(format!("{head}{body}").as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call("GET", path, "");
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// Begins a job and waits for its end.
+    fn job(&self, path: &str, body: &Value) -> Value {
+        let (status, begun) = self.call("POST", path, &body.to_string());
+        assert_eq!(status, 202, "{path}: {begun}");
+        within("the job ends", || {
+            let job = self.get("/v1/job");
+            assert_eq!(job["id"], begun["id"]);
+            (!job["result"].is_null()).then_some(job)
+        })
+    }
+
+    fn process(&self) -> u32 {
+        within("there is a process that serves", || self.keeper.as_ref()?.process())
+    }
+}
+
+fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "it does not happen that {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn text(output: &Output, code: i32) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A reader that hangs for a while; `$0` is not used.
+fn hanging(seconds: u32) -> Program {
+    Program::other("/bin/sh", ["-c".into(), format!("exec sleep {seconds}")])
+}
+
+#[test]
+fn a_command_installs_through_the_daemon_and_the_journal_says_for_whom() {
+    let bench = Bench::new();
+    let output = text(&bench.run(&["install", shown(&bench.base(2))]), 0);
+    for wanted in ["demo-base 2.0.0, signed by base", "base slot B holds demo-base 2.0.0", "starts on trial"] {
+        assert!(output.contains(wanted), "{output}");
+    }
+    let history = bench.get("/v1/history");
+    let user = nix::unistd::geteuid();
+    let actor = history[0]["actor"].as_str().unwrap();
+    assert!(actor.starts_with(&format!("user {user}, process ")), "{history}");
+    let status = bench.get("/v1/status");
+    assert_eq!(status["next-restart"]["base"]["release"]["version"], "2.0.0", "{status}");
+    let job = text(&bench.run(&["job"]), 0);
+    assert!(job.contains("job 1: install for user") && job.contains("slot B"), "{job}");
+
+    assert!(text(&bench.run(&["rollback"]), 0).contains("slot A"));
+    assert_eq!(bench.get("/v1/status")["next-restart"]["base"]["release"]["version"], "1.0.0");
+}
+
+#[test]
+fn the_exit_code_and_the_last_word_of_a_command_are_those_of_its_job() {
+    let bench = Bench::new();
+    let mut forged = release(Kind::Base, 2);
+    let at = forged.package.windows(9).position(|window| window == b"demo-base").unwrap();
+    forged.package[at] = b'x';
+    let forged = bench.package("forged.pkg", &forged);
+    let mut cut = release(Kind::Base, 2);
+    cut.package.truncate(5000);
+    let cut = bench.package("cut.pkg", &cut);
+    for (package, exit, word) in [
+        (forged, 4, "[bad-signature]"),
+        (cut, 3, "[truncated]"),
+        (bench.base(0), 5, "[below-floor]"),
+        (bench.path("none.pkg"), 6, "[not-found]"),
+        (bench.path("0123456789abcdef"), 6, "[not-found]"),
+        (bench.directory.path().into(), 2, "[usage]"),
+    ] {
+        let output = text(&bench.run(&["install", shown(&package)]), exit);
+        assert!(output.trim_end().ends_with(word), "{output}");
+    }
+    text(&bench.run(&["rollback"]), 5);
+}
+
+#[test]
+fn one_job_at_a_time() {
+    let bench = Bench::with(hanging(3).with_patience(Duration::from_secs(2)), AGENT.into());
+    let install = json!({ "package": { "file": bench.base(2) } }).to_string();
+    assert_eq!(bench.call("POST", "/v1/install", &install).0, 202);
+    let (status, problem) = bench.call("POST", "/v1/install", &install);
+    assert_eq!((status, problem["code"].as_str()), (409, Some("busy")), "{problem}");
+    // Facts are answered meanwhile.
+    let job = bench.get("/v1/job");
+    assert_eq!((job["id"].as_u64(), job["result"].is_null()), (Some(1), true));
+    let job = within("the reader is given up", || Some(bench.get("/v1/job")).filter(|job| !job["result"].is_null()));
+    assert_eq!(job["result"]["code"], "reader-failed", "{job}");
+}
+
+#[test]
+fn the_process_that_serves_is_started_again_whenever_it_dies() {
+    let bench = Bench::new();
+    bench.get("/v1/status");
+    let mut last = bench.process();
+    for _ in 0..3 {
+        kill(Pid::from_raw(last.try_into().unwrap()), Signal::SIGKILL).unwrap();
+        last = within("another one has the socket", || bench.keeper.as_ref()?.process().filter(|new| *new != last));
+        // The socket was open all the time: whoever connects in between waits.
+        bench.get("/v1/status");
+    }
+}
+
+#[test]
+fn a_job_does_not_mind_the_death_of_the_process_that_took_it() {
+    let bench = Bench::with(hanging(60).with_patience(Duration::from_secs(2)), AGENT.into());
+    let child = bench.command(&["install", shown(&bench.base(2))]).stderr(Stdio::piped()).spawn().unwrap();
+    within("the job is at work", || bench.get("/v1/job")["id"].as_u64());
+    kill(Pid::from_raw(bench.process().try_into().unwrap()), Signal::SIGKILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let output = text(&output, 6);
+    assert!(output.contains("silent for too long") && output.trim_end().ends_with("[reader-failed]"), "{output}");
+}
+
+#[test]
+fn a_reader_that_is_killed_fails_its_job_and_nothing_else() {
+    let killed = Program::other("/bin/sh", ["-c", "kill -KILL $$"]);
+    let bench = Bench::with(killed, AGENT.into());
+    let before = fs::read(bench.path("disk.img")).unwrap();
+    let job = bench.job("/v1/install", &json!({ "package": { "file": bench.base(2) } }));
+    assert_eq!(job["result"]["code"], "reader-failed", "{job}");
+    assert!(fs::read(bench.path("disk.img")).unwrap() == before);
+    bench.get("/v1/status");
+}
+
+/// Whatever has the socket instead: rubbish to the keeper, silence, an early end.
+#[test]
+fn no_process_that_serves_can_bring_the_keeper_down() {
+    for rubbish in [
+        "exit 1",
+        "exec cat /dev/zero >&1",
+        "exec yes >&1",
+        "printf '\\2\\0\\0\\0[]\\377\\377\\377\\377' >&1; exec sleep 60",
+        "printf '\\2\\0\\0\\0[]\\2\\0\\0\\0{}' >&1; exec sleep 60",
+        "printf '\\2\\0\\0\\0[]\\12\\0\\0\\0' >&1",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (script, count) = (directory.path().join("serve"), directory.path().join("count"));
+        let text = format!("#!/bin/sh\necho >>'{}'\n{rubbish}\n", count.display());
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut bench = Bench::with(Program::at(AGENT), script);
+        let starts = || fs::read(&count).map_or(0, |lines| lines.len());
+        within("it was started three times", || (starts() >= 3).then_some(()));
+        // Ever more slowly: after 0.1, 0.2, 0.4, 0.8 s.
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(starts() <= 6, "{rubbish}: {} starts", starts());
+        // And an honest one gets the socket back.
+        bench.keeper = None;
+        bench.start(Program::at(AGENT), AGENT.into());
+        bench.get("/v1/status");
+    }
+}
+
+#[test]
+fn the_process_that_serves_has_nothing_but_its_socket() {
+    let bench = Bench::new();
+    bench.get("/v1/status");
+    let proc = PathBuf::from(format!("/proc/{}", bench.process()));
+    let status = fs::read_to_string(proc.join("status")).unwrap();
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!((value("NoNewPrivs:"), value("Threads:")), ("1".into(), "1".into()));
+    let mode = fs::metadata(bench.path("agent.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can see it give its rights away");
+        return;
+    }
+    assert!(value("Uid:").split_whitespace().all(|user| user == USER.to_string()), "{status}");
+    assert_eq!(value("CapEff:"), "0000000000000000");
+    let root = fs::read_link(proc.join("root")).unwrap();
+    assert!(root.to_string_lossy().ends_with(" (deleted)"), "{}", root.display());
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_next_one_answered() {
+    let bench = Bench::new();
+    let code = |method, path, body: &str| {
+        let (status, problem) = bench.call(method, path, body);
+        (status, problem["code"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(code("GET", "/v1/", ""), (404, "not-found".into()));
+    assert_eq!(code("PUT", "/v1/status", ""), (405, "not-found".into()));
+    assert_eq!(code("POST", "/v1/install", "{"), (400, "usage".into()));
+    assert_eq!(code("POST", "/v1/install", r#"{"package":{"file":"x"},"force":1}"#), (400, "usage".into()));
+    assert_eq!(code("POST", "/v1/commit", &"x".repeat(65_537)), (413, "too-long".into()));
+    assert_eq!(code("DELETE", "/v1/staged/..%2f..%2fjournal", ""), (404, "not-found".into()));
+    assert_eq!(code("DELETE", "/v1/staged/0123456789abcdef", ""), (404, "not-found".into()));
+    assert_eq!(code("POST", "/v1/eula", r#"{"file":"relative.pkg"}"#), (400, "usage".into()));
+    assert_eq!(code("POST", "/v1/eula", r#"{"file":"/dev/zero"}"#), (400, "usage".into()));
+    for rubbish in [&b"\0\xff\xfe rubbish\r\n\r\n"[..], b"GET /v1/status HTTP/9.9\r\n\r\n", &vec![b'A'; 40_000], b""] {
+        let mut stream = UnixStream::connect(bench.path("agent.sock")).unwrap();
+        drop(stream.write_all(rubbish));
+        drop(stream);
+        bench.get("/v1/job");
+    }
+    let long = format!("GET /v1/status HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(60_000));
+    assert!(bench.raw(long.as_bytes()).starts_with("HTTP/1.1 431"));
+    // Some that connect and say nothing.
+    let idle: Vec<_> = (0..15).map(|_| UnixStream::connect(bench.path("agent.sock")).unwrap()).collect();
+    bench.get("/v1/job");
+    drop(idle);
+}
+
+#[test]
+fn without_a_daemon_a_command_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("agent.sock");
+    let output = Command::new(AGENT).args(["commit", "--socket"]).arg(&socket).output().unwrap();
+    let output = text(&output, 6);
+    for wanted in ["does not answer at", "agent.sock", "update-agent serve", "[no-agent]"] {
+        assert!(output.contains(wanted), "{output}");
+    }
+}
+
+#[test]
+fn an_interrupted_command_leaves_its_job_at_work_and_says_so() {
+    let bench = Bench::with(hanging(60).with_patience(Duration::from_secs(3)), AGENT.into());
+    let child: Child = bench.command(&["install", shown(&bench.base(2))]).stderr(Stdio::piped()).spawn().unwrap();
+    within("the job is at work", || bench.get("/v1/job")["id"].as_u64());
+    std::thread::sleep(Duration::from_millis(300));
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let output = text(&child.wait_with_output().unwrap(), 6);
+    assert!(output.contains("the install goes on (job 1)") && output.contains("update-agent job"), "{output}");
+    assert!(bench.get("/v1/job")["result"].is_null());
+}
+
+#[test]
+fn a_second_keeper_does_not_take_the_socket_away() {
+    let bench = Bench::new();
+    let place = Place { disk: None, trust: None, report: PathBuf::new(), journal: None };
+    let desk = Desk { place, data: bench.path("data"), program: Program::at(AGENT), jobs: Jobs::default() };
+    let second = Keeper::start(Setup { desk, socket: bench.path("agent.sock"), program: AGENT.into() });
+    assert!(second.is_err_and(|problem| problem.code() == "busy"));
+    bench.get("/v1/status");
+}
+
+#[test]
+fn packages_are_staged_listed_installed_by_id_and_discarded() {
+    let bench = Bench::new();
+    assert!(text(&bench.run(&["staged"]), 0).contains("no package is staged"));
+    let path = bench.base(2);
+    let output = text(&bench.run(&["stage", shown(&path)]), 0);
+    assert!(output.contains("demo-base 2.0.0 is staged as "), "{output}");
+    // Again is the same.
+    text(&bench.run(&["stage", shown(&path)]), 0);
+    fs::remove_file(path).unwrap();
+    let staged = bench.get("/v1/staged");
+    let id = staged[0]["id"].as_str().unwrap();
+    assert_eq!((staged.as_array().unwrap().len(), &staged[0]["release"]["version"]), (1, &json!("2.0.0")));
+    assert!(text(&bench.run(&["staged"]), 0).contains(id));
+    let output = text(&bench.run(&["install", id]), 0);
+    assert!(output.contains("slot B"), "{output}");
+    text(&bench.run(&["discard", id]), 0);
+    assert!(text(&bench.run(&["discard", id]), 6).contains("[not-found]"));
+    assert_eq!(bench.get("/v1/staged"), json!([]));
+}
+
+#[test]
+fn what_lies_among_the_staged_packages_is_not_believed() {
+    let bench = Bench::new();
+    let folder = bench.path("data/bulkhead/staged");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("package.new"), "cut").unwrap();
+    fs::write(folder.join("0000000000000001.pkg"), "rubbish").unwrap();
+    fs::write(folder.join("not-an-id.pkg"), "ignored").unwrap();
+    std::os::unix::fs::symlink(bench.base(2), folder.join("0000000000000002.pkg")).unwrap();
+    nix::unistd::mkfifo(&folder.join("0000000000000003.pkg"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let staged = bench.get("/v1/staged");
+    let staged = staged.as_array().unwrap();
+    assert_eq!(staged.len(), 3);
+    assert!(staged.iter().all(|one| one["release"].is_null() && one["problem"].is_string()), "{staged:?}");
+    for id in ["0000000000000001", "0000000000000002", "0000000000000003"] {
+        let job = bench.job("/v1/install", &json!({ "package": { "staged": id } }));
+        assert!(job["result"]["code"].is_string(), "{job}");
+    }
+    // A package that is refused leaves nothing, and the next one tidies up.
+    let mut damaged = release(Kind::Base, 3);
+    let at = damaged.package.len() - 1024 - 700;
+    damaged.package[at] ^= 1;
+    let job = bench.job("/v1/stage", &json!({ "file": bench.package("damaged.pkg", &damaged) }));
+    assert_eq!(job["result"]["code"], "digest-mismatch", "{job}");
+    assert!(!folder.join("package.new").exists());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+}
+
+#[test]
+fn staging_says_how_much_room_it_needs_and_how_much_there_is() {
+    let bench = Bench::new();
+    let staging = update_agent::staging::Staging::new(&bench.path("data")).with_reserve(formats::Bytes(1 << 60));
+    let file = fs::File::open(bench.base(2)).unwrap();
+    let problem = staging.stage(file, "package", &trust(), &Program::at(AGENT), &update_agent::lifecycle::silent);
+    let problem = problem.unwrap_err();
+    assert_eq!(problem.code(), "no-space");
+    let text = problem.to_string();
+    assert!(text.contains("needs") && text.contains("free") && text.contains("discard"), "{text}");
+    assert_eq!(fs::read_dir(bench.path("data/bulkhead/staged")).unwrap().count(), 0);
+}
+
+#[test]
+fn licence_terms_are_accepted_once_for_each_text_and_the_journal_says_by_whom() {
+    let bench = Bench::new();
+    let first = bench.package("two.pkg", &release_with_terms(Kind::Base, 2, "Be kind.\n"));
+    let before = fs::read(bench.path("disk.img")).unwrap();
+    let refusal = text(&bench.run(&["install", shown(&first)]), 5);
+    assert!(refusal.contains("--accept-eula") && refusal.contains("[eula-not-accepted]"), "{refusal}");
+    assert!(fs::read(bench.path("disk.img")).unwrap() == before);
+    let terms = text(&bench.run(&["eula", shown(&first)]), 0);
+    assert!(terms.starts_with("Be kind.\n") && terms.contains("not accepted on this appliance"), "{terms}");
+
+    let output = text(&bench.run(&["install", shown(&first), "--accept-eula"]), 0);
+    assert!(output.contains("licence terms of demo-base 2.0.0 accepted"), "{output}");
+    let history = bench.get("/v1/history");
+    let accepted = history.as_array().unwrap().iter().find(|record| record["entry"] == "eula").unwrap();
+    assert!(accepted["actor"].as_str().unwrap().starts_with("user ") && accepted["time"].as_u64() > Some(0));
+    assert_eq!(accepted["digest"], formats::Digest::of(b"Be kind.\n").to_string());
+    assert!(text(&bench.run(&["eula", shown(&first)]), 0).contains(", accepted on this appliance"));
+
+    // The same text is not asked twice, another one is.
+    let same = bench.package("three.pkg", &release_with_terms(Kind::Base, 3, "Be kind.\n"));
+    let output = text(&bench.run(&["install", shown(&same)]), 0);
+    assert!(!output.contains("accepted"), "{output}");
+    let other = bench.package("four.pkg", &release_with_terms(Kind::Base, 4, "Be kinder.\n"));
+    text(&bench.run(&["install", shown(&other)]), 5);
+    assert!(text(&bench.run(&["eula", shown(&bench.base(5))]), 0).contains("comes without licence terms"));
+}
+
+/// What `docs/openapi.json` says about the schema at `path`, with references followed.
+fn schema<'a>(document: &'a Value, found: &'a Value) -> &'a Value {
+    match found["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference}")),
+        None => found,
+    }
+}
+
+/// Complains about every field of an answer that the schema does not name, and every required one that is not there.
+fn compare(document: &Value, wanted: &Value, found: &Value, place: &str) {
+    let wanted = schema(document, wanted);
+    if let Some(any) = wanted["oneOf"].as_array() {
+        let fits = |one: &&Value| {
+            let one = schema(document, one);
+            let required = one["required"].as_array().cloned().unwrap_or_default();
+            match one["type"].as_str() {
+                Some("null") => found.is_null(),
+                Some("object") => {
+                    found.is_object() && required.iter().all(|key| found.get(key.as_str().unwrap()).is_some())
+                }
+                _ => !found.is_null() && !found.is_object(),
+            }
+        };
+        let one = any.iter().find(fits).unwrap_or_else(|| panic!("{place}: {found} is none of {wanted}"));
+        return compare(document, one, found, place);
+    }
+    match found {
+        Value::Object(fields) => {
+            assert_eq!(wanted["type"], "object", "{place}: {found}");
+            let Some(properties) = wanted["properties"].as_object() else { return };
+            for (name, value) in fields {
+                let property = properties.get(name);
+                let property = property.unwrap_or_else(|| panic!("{place} has \"{name}\", which is not documented"));
+                compare(document, property, value, &format!("{place}.{name}"));
+            }
+            for name in wanted["required"].as_array().into_iter().flatten() {
+                assert!(fields.contains_key(name.as_str().unwrap()), "{place} has no {name}");
+            }
+        }
+        Value::Array(items) => {
+            assert_eq!(wanted["type"], "array", "{place}: {found}");
+            for item in items {
+                compare(document, &wanted["items"], item, &format!("{place}[]"));
+            }
+        }
+        Value::String(_) => {
+            assert_eq!(wanted["type"], "string", "{place}: {found}");
+            let known = wanted["enum"].as_array();
+            assert!(known.is_none_or(|known| known.contains(found)), "{place}: {found} is not documented");
+        }
+        Value::Number(_) => assert_eq!(wanted["type"], "integer", "{place}: {found}"),
+        Value::Bool(_) => assert_eq!(wanted["type"], "boolean", "{place}: {found}"),
+        Value::Null => assert_eq!(wanted["type"], "null", "{place}"),
+    }
+}
+
+fn document() -> Value {
+    serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap()
+}
+
+#[test]
+fn the_document_has_exactly_the_routes_of_the_program() {
+    let document = document();
+    let mut documented: Vec<(String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        documented.extend(methods.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())));
+    }
+    let mut known: Vec<(String, String)> =
+        ROUTES.iter().map(|route| (route.path.to_owned(), route.method.to_owned())).collect();
+    documented.sort();
+    known.sort();
+    assert_eq!(documented, known);
+    let guide = include_str!("../../docs/api.md");
+    for (path, method) in known {
+        assert!(guide.contains(&format!("`{method} {path}`")), "docs/api.md does not name {method} {path}");
+    }
+}
+
+#[test]
+fn real_answers_are_what_the_document_says() {
+    let bench = Bench::new();
+    let document = document();
+    let check = |method: &str, path: &str, status: u16, body: &Value, real: &str| {
+        let place = format!("{method} {path} {status}");
+        let answer = &document["paths"][path][method.to_lowercase()]["responses"][status.to_string()];
+        assert!(answer.is_object(), "{place} is not documented: {body}");
+        let answer = schema(&document, answer);
+        compare(&document, &answer["content"]["application/json"]["schema"], body, real);
+    };
+    let package = bench.package("two.pkg", &release_with_terms(Kind::Base, 2, "Be kind.\n"));
+    let file = json!({ "package": { "file": package } });
+    let id = formats::Digest::of(&release_with_terms(Kind::Base, 2, "Be kind.\n").manifest).short();
+    let mut seen = 0;
+    for (method, path, real, body) in [
+        ("GET", "/v1/job", "/v1/job", Value::Null),
+        ("POST", "/v1/eula", "/v1/eula", json!({ "file": package })),
+        ("POST", "/v1/stage", "/v1/stage", json!({ "file": package })),
+        ("GET", "/v1/staged", "/v1/staged", Value::Null),
+        ("POST", "/v1/install", "/v1/install", file.clone()),
+        ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
+        ("POST", "/v1/rollback", "/v1/rollback", Value::Null),
+        ("POST", "/v1/commit", "/v1/commit", Value::Null),
+        ("GET", "/v1/history", "/v1/history", Value::Null),
+        ("GET", "/v1/status", "/v1/status", Value::Null),
+        ("GET", "/v1/health", "/v1/health", Value::Null),
+        ("DELETE", "/v1/factory-reset", "/v1/factory-reset", Value::Null),
+        ("POST", "/v1/factory-reset", "/v1/factory-reset", json!({ "confirm": "demo.example" })),
+        ("GET", "/v1/status", "/v1/status", Value::Null),
+        ("DELETE", "/v1/factory-reset", "/v1/factory-reset", Value::Null),
+        ("DELETE", "/v1/staged/{id}", &format!("/v1/staged/{id}"), Value::Null),
+        ("DELETE", "/v1/staged/{id}", "/v1/staged/0123456789abcdef", Value::Null),
+        ("POST", "/v1/install", "/v1/install", json!({})),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = bench.call(method, real, &body);
+        check(method, path, status, &answer, real);
+        if status == 202 {
+            let job = within("the job ends", || Some(bench.get("/v1/job")).filter(|job| !job["result"].is_null()));
+            check("GET", "/v1/job", 200, &job, "job");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 18);
+    assert_eq!(document["openapi"], "3.1.0");
+}
+
+/// The status of an appliance needs one; its outermost fields need only the report of a start.
+#[test]
+fn the_status_of_an_appliance_is_what_the_document_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("boot.json");
+    let content = json!({ "name": "demo", "version": "1.0.0", "build-id": "00".repeat(32), "sequence": 1,
+        "verified": true, "signers": ["release"] });
+    let mut site = content.clone();
+    site["slot"] = json!("a");
+    let json = json!({ "format": 1, "product": "demo", "slot": "a", "base": content, "site": site,
+        "data": { "device": null, "grown": false, "error": null },
+        "state": { "device": null, "whole-blocks": 0, "newest": null },
+        "firmware": "uefi", "secure-boot": true, "disk": "/nowhere", "warnings": ["one"] });
+    fs::write(&report, json.to_string()).unwrap();
+    let status = update_agent::status::everything(&Place { disk: None, trust: None, report, journal: None }).unwrap();
+    let document = document();
+    compare(&document, &json!({ "$ref": "#/components/schemas/Status" }), &status, "status");
+}
