@@ -89,7 +89,10 @@ impl Agent<'_> {
         }
         let facts = self.facts();
         match derive_site(&facts) {
-            SiteState::Steady(_) | SiteState::Waiting { .. } | SiteState::PassedOver(_) => {}
+            SiteState::Steady(_)
+            | SiteState::Waiting { .. }
+            | SiteState::PassedOver(_)
+            | SiteState::NotSwitched { .. } => {}
             SiteState::Trial { candidate, .. }
             | SiteState::Switching { candidate, .. }
             | SiteState::Restarted { candidate, .. }

@@ -74,7 +74,10 @@ pub fn site_transition(state: &SiteState, event: &SiteEvent) -> Result<Step<Site
 
         (S::PassedOver(still), E::Settle { reason }) => Ok(keep_substitute(still, reason)),
         (S::Switching { home, candidate }, E::Settle { .. }) => Ok(switch_on(*home, *candidate)),
-        (S::Restarted { home, .. }, E::Settle { .. }) => Ok(conclude(*home, RESTARTED.into())),
+        (S::NotSwitched { home, .. }, E::Settle { .. }) => Ok(conclude(*home, Outcome::Interrupted)),
+        (S::Restarted { home, .. }, E::Settle { .. }) => {
+            Ok(conclude(*home, Outcome::FellBack { reason: RESTARTED.into() }))
+        }
         (S::Leaving { home, candidate, runs, reason }, E::Settle { .. }) => {
             Ok(leave_on(*home, *candidate, *runs, reason))
         }
@@ -84,6 +87,7 @@ pub fn site_transition(state: &SiteState, event: &SiteEvent) -> Result<Step<Site
         (
             S::Trial { candidate, .. }
             | S::Switching { candidate, .. }
+            | S::NotSwitched { candidate, .. }
             | S::Restarted { candidate, .. }
             | S::Leaving { candidate, .. },
             _,
@@ -198,9 +202,9 @@ fn switch_on(home: Option<SlotId>, candidate: SlotId) -> Step<SiteState> {
     Step { next: SiteState::Trial { home, candidate }, effects }
 }
 
-/// What runs now was chosen by the initramfs program.
-fn conclude(home: Option<SlotId>, reason: String) -> Step<SiteState> {
-    Step { next: settled(home), effects: vec![Effect::End(Outcome::FellBack { reason })] }
+/// The one before runs already.
+fn conclude(home: Option<SlotId>, outcome: Outcome) -> Step<SiteState> {
+    Step { next: settled(home), effects: vec![Effect::End(outcome)] }
 }
 
 /// The reason first, for once the boot state is changed nothing on the disk shows any more that another one was meant to run.

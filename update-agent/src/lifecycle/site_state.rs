@@ -39,6 +39,13 @@ pub enum SiteState {
         /// The slot that is to run.
         candidate: SlotId,
     },
+    /// The site was to be switched to `candidate`, and the one before runs: it did not come that far, or was left without a record.
+    NotSwitched {
+        /// The slot that runs instead.
+        home: Option<SlotId>,
+        /// The slot that was to run.
+        candidate: SlotId,
+    },
     /// The machine restarted during the trial of `candidate`, which does not run any more.
     Restarted {
         /// The slot that runs instead, as far as the other one suits.
@@ -133,10 +140,11 @@ fn trying(facts: &Facts, action: &Action) -> SiteState {
     let runs = facts.active_site() == Some(candidate);
     let started = facts.running.is_some_and(|running| running.site_started);
     match (same_start(facts, action), runs) {
-        (true, true) if started => SiteState::Trial { home, candidate },
-        (true, _) => SiteState::Switching { home, candidate },
+        (true, _) if !started => SiteState::Switching { home, candidate },
+        // Never forward from here: with a full data partition a site is left without a word in the journal.
+        (true, false) => SiteState::NotSwitched { home, candidate },
         // After a restart it runs only where nothing else could be run: its trial goes on.
-        (false, true) => SiteState::Trial { home, candidate },
+        (_, true) => SiteState::Trial { home, candidate },
         (false, false) => SiteState::Restarted { home, candidate },
     }
 }
@@ -226,6 +234,7 @@ impl fmt::Display for SiteState {
                 write!(f, "slot {candidate} is on trial; there is no other site to fall back to")
             }
             Self::Switching { candidate, .. } => write!(f, "the switch to slot {candidate} was cut off and goes on"),
+            Self::NotSwitched { candidate, .. } => write!(f, "the switch to slot {candidate} did not take place"),
             Self::Restarted { candidate, .. } => {
                 write!(f, "slot {candidate} was on trial until the appliance restarted")
             }

@@ -144,6 +144,7 @@ fn site_states() -> Vec<SiteState> {
         SiteState::Trial { home: Some(A), candidate: B },
         SiteState::Trial { home: None, candidate: B },
         SiteState::Switching { home: Some(A), candidate: B },
+        SiteState::NotSwitched { home: Some(A), candidate: B },
         SiteState::Restarted { home: Some(A), candidate: B },
         leaving(Some(A)),
         leaving(None),
@@ -188,6 +189,7 @@ fn the_table_of_the_site_is_this() {
         "!.!SSS.", // on trial
         "!.!SSS.", // on trial, nothing else there
         "!!!!!!T", // cut off while switching
+        "!!!!!!S", // not even begun to switch
         "!!!!!!S", // restarted
         "!!!!!!S", // cut off while leaving
         "!!!!!!S", // the same, nothing else there
