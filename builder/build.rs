@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rootfs/minimal");
+    // Asked for when it runs: the folder may have moved since this program was compiled.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&manifest).join("../rootfs/minimal");
     println!("cargo::rerun-if-changed={}", root.join("recipe.toml").display());
     let mut table = String::from("&[\n");
     for folder in ["overlay", "site"] {

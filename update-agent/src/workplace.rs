@@ -58,7 +58,7 @@ pub struct Workplace {
     /// Who asks for what is done here.
     actor: Option<String>,
     /// Held while this value lives: two agents never change one disk at the same time.
-    _lock: Option<Flock<File>>,
+    lock: Option<Flock<File>>,
 }
 
 /// What a command is going to do.
@@ -92,7 +92,7 @@ impl Workplace {
             failures: Vec::new(),
             health: Box::new(Nothing),
             actor: None,
-            _lock: None,
+            lock: None,
         })
     }
 
@@ -113,7 +113,7 @@ impl Workplace {
             failures: failures(),
             health: Box::new(Rounds::new(Arc::new(health::Appliance::default()))),
             actor: None,
-            _lock: lock(access)?,
+            lock: lock(access)?,
         })
     }
 
@@ -140,6 +140,11 @@ impl Workplace {
     /// Whom to believe.
     pub fn trust(&self) -> &TrustStore {
         &self.trust
+    }
+
+    /// Lets go of everything but the lock.
+    pub fn into_lock(self) -> Option<Flock<File>> {
+        self.lock
     }
 
     /// True for an image file.

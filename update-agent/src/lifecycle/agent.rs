@@ -219,7 +219,8 @@ impl Agent<'_> {
     /// Gives up the release of this kind that is on trial, for this reason. After a base a restart must follow; a site is left at
     /// once, and the one before runs again when this returns.
     pub fn condemn(&self, kind: Kind, reason: &str) -> Result<Done> {
-        let mut done = self.settle()?;
+        // Records that cannot be written must not keep a bad release running.
+        let mut done = self.settle().unwrap_or_else(|problem| self.done(vec![problem.to_string()]));
         let reason = reason.to_owned();
         done.steps.extend(match kind {
             Kind::Site => self.site(&derive_site(&self.facts()), &SiteEvent::Condemn { reason }, None)?,

@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use formats::Digest;
 use formats::manifest::Kind;
@@ -13,6 +15,7 @@ use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use super::job::{Hand, Jobs};
+use super::overseer::RESTART_LIMIT;
 use crate::api::{Install, Job, Package, Peer, Request};
 use crate::command::install::{firmware_model, restart};
 use crate::command::{concluded, factory_reset, health};
@@ -25,6 +28,9 @@ use crate::source::PackageFile;
 use crate::staging::Staging;
 use crate::status;
 use crate::workplace::{Access, Place, Workplace};
+
+/// How long a change waits for another one to end. Jobs are one at a time, so it is the overseer's, or a command on an image file.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where requests are dealt with.
 #[derive(Clone)]
@@ -72,7 +78,8 @@ impl Desk {
                 })
             }
             Request::CancelReset => {
-                let workplace = self.change(by)?;
+                // In the client's turn, so it does not wait for a job.
+                let workplace = Workplace::open(&self.place, Access::Change)?.by(by);
                 let done = workplace.agent(&silent).cancel_reset()?;
                 facts(json!({ "steps": concluded(&workplace, &done) }))
             }
@@ -90,9 +97,8 @@ impl Desk {
                 Ok(concluded(&workplace, &done))
             }),
             Request::Restart => self.begin("restart", by, |desk, by, _| {
-                // Nothing else may be changing the disk while the machine goes down.
-                drop(desk.change(by)?);
-                restart().map(|()| vec!["restarting".into()])
+                go_down(desk.change(by)?)?;
+                Ok(vec!["restarting".into()])
             }),
         }
     }
@@ -109,9 +115,10 @@ impl Desk {
     }
 
     fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
-        let workplace = self.change(by)?;
         let (file, name) = self.opened(&order.package)?;
-        let mut package = PackageFile::read(file, &name, workplace.trust(), &self.program)?;
+        // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
+        let mut package = PackageFile::read(file, &name, self.look()?.trust(), &self.program)?;
+        let workplace = self.change(by)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
         let agent = workplace.agent(&progress);
         let verified = package.verified().clone();
@@ -125,7 +132,7 @@ impl Desk {
         steps.extend(concluded(&workplace, &done));
         if release.kind == Kind::Base && !workplace.is_image() {
             if order.restart {
-                restart()?;
+                go_down(workplace)?;
                 steps.push("restarting into it".into());
             } else {
                 steps.push("restart to try it; \"update-agent rollback\" takes it back before that".into());
@@ -181,9 +188,27 @@ impl Desk {
         Workplace::open(&self.place, Access::Look)
     }
 
+    /// Waits for the overseer, which needs the disk for moments only: right after a start, or when it keeps what was on trial.
     fn change(&self, by: String) -> Result<Workplace> {
-        Workplace::open(&self.place, Access::Change).map(|workplace| workplace.by(by))
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Workplace::open(&self.place, Access::Change) {
+                Err(Error::Busy(_)) if Instant::now() < until => thread::sleep(Duration::from_millis(100)),
+                other => return other.map(|workplace| workplace.by(by)),
+            }
+        }
     }
+}
+
+/// Restarts, and lets nothing change the disk while the machine goes down, or until it is clear that it does not.
+fn go_down(workplace: Workplace) -> Result<()> {
+    restart()?;
+    let lock = workplace.into_lock();
+    let held = thread::Builder::new().name("going down".into()).spawn(move || {
+        thread::sleep(RESTART_LIMIT);
+        drop(lock);
+    });
+    held.map(drop).doing(|| "start a thread that holds the disk".into())
 }
 
 /// Opens a package file by the path a client named. It may be a link, but only to a regular file: a pipe would block for ever.

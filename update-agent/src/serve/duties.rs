@@ -49,7 +49,7 @@ impl Duties {
             Job::Survey => Ok(Report::Surveyed(self.survey())),
             Job::Round => Ok(self.round()),
             Job::Settle => self.settle(),
-            Job::GiveUp(kind, reason) => self.give_up(*kind, reason).map(|()| Report::GivenUp(*kind)),
+            Job::GiveUp(kind, reason) => self.give_up(*kind, reason),
             Job::Restart => restart().map(|()| Report::Restarting),
         };
         done.unwrap_or_else(|problem| match problem {
@@ -118,9 +118,13 @@ impl Duties {
     }
 
     /// The reason goes into the journal, the whole account into a log beside it; then the release is given up.
-    fn give_up(&self, kind: Kind, reason: &str) -> Result<()> {
+    fn give_up(&self, kind: Kind, reason: &str) -> Result<Report> {
         let place = Workplace::appliance(&self.report, None, Access::Change)?;
         let agent = place.agent(&silent);
+        if agent.on_trial() != self.on_trial {
+            // The reason is about another release.
+            return Ok(Report::Changed);
+        }
         if let Some(trial) = agent.on_trial().into_iter().find(|trial| trial.kind == kind) {
             let release = format!("{}, {kind} slot {}", trial.release, trial.slot);
             let kernel = kernel_log::tail(failed_boot::LIMIT);
@@ -128,7 +132,7 @@ impl Duties {
         }
         agent.condemn(kind, reason)?.steps.iter().for_each(|step| log(step));
         log(&format!("{kind} given up: {reason}"));
-        Ok(())
+        Ok(Report::GivenUp(kind))
     }
 
     /// Keeps or refills what runs, and repairs what is damaged.
@@ -153,8 +157,10 @@ impl Duties {
             .as_ref()
             .map_err(ToString::to_string)
             .and_then(|place| settle_records(place).map_err(|p| p.to_string()));
-        if let Err(problem) = settled {
-            log(&format!("update records: {problem}"));
+        match settled {
+            Ok(Records::Settled) => {}
+            Ok(Records::TrialBegun) => return Ok(Report::Changed),
+            Err(problem) => log(&format!("update records: {problem}")),
         }
         let device = state::open(Path::new(device), true)?;
         let blocks = state::read(&device);
@@ -185,8 +191,16 @@ impl Duties {
     }
 }
 
+/// How the records stand.
+enum Records {
+    /// They say what is.
+    Settled,
+    /// A switch that was cut off is complete now: its trial begins, and nobody has judged it yet.
+    TrialBegun,
+}
+
 /// What happened since the last start, and the commit of what is healthy now.
-fn settle_records(place: &Workplace) -> Result<()> {
+fn settle_records(place: &Workplace) -> Result<Records> {
     let agent = place.agent(&silent);
     account_for_failure(&agent);
     let judged = agent.on_trial();
@@ -194,15 +208,14 @@ fn settle_records(place: &Workplace) -> Result<()> {
         log(&step);
     }
     if agent.on_trial() != judged {
-        // A switch that was cut off is complete now: its trial begins, and nobody has judged it yet.
-        return Ok(());
+        return Ok(Records::TrialBegun);
     }
     match agent.commit() {
         Ok(done) => done.steps.iter().for_each(|step| log(step)),
         Err(Error::NotNow(refusal)) => log(&format!("nothing is committed: {refusal}")),
         Err(problem) => return Err(problem),
     }
-    Ok(())
+    Ok(Records::Settled)
 }
 
 /// A release that never got as far as being judged here has an account too, of what the initramfs program noted.

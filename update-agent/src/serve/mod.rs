@@ -14,8 +14,10 @@ pub mod keeper;
 pub mod overseer;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,6 +62,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     // Without a report there is no knowing what runs. Better to end and let the watchdog restart than to feed it blindly.
     let report = status::report(&options.report)?;
+    log_in_background();
     let watchdogs = Watchdogs::open();
     let _keeper = keep(options);
     oversee(watchdogs, Duties::new(report, options.settle, options.deadline))
@@ -164,8 +167,35 @@ pub fn mounted(directory: &str) -> bool {
 }
 
 /// One line to whoever started this program: init's console, or the journal.
+///
+/// Once the daemon runs, a thread of its own writes: a console that stands still must not stop whoever feeds the watchdog. Lines
+/// that find no room are lost. What clients and packages say is part of some lines, so nothing in them can steer a terminal.
 pub fn log(text: &str) {
-    println!("update-agent: {text}");
+    let line: String = text.chars().take(LINE).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    match WRITER.get() {
+        Some(writer) => drop(writer.try_send(line)),
+        None => write_line(&line),
+    }
+}
+
+/// Characters of a line.
+const LINE: usize = 4096;
+
+static WRITER: OnceLock<SyncSender<String>> = OnceLock::new();
+
+fn write_line(line: &str) {
+    // A console that went away is no reason to end.
+    drop(writeln!(std::io::stdout(), "update-agent: {line}"));
+}
+
+/// From now on lines are written by a thread.
+fn log_in_background() {
+    let (writer, lines) = mpsc::sync_channel::<String>(256);
+    let thread = thread::Builder::new().name("log".into());
+    let started = thread.spawn(move || lines.iter().for_each(|line| write_line(&line)));
+    if started.is_ok() {
+        drop(WRITER.set(writer));
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ pub struct Overseer {
     next: Duration,
     /// The last complaint, said once.
     said: Option<String>,
+    /// Since when something is begun and not ended, or since settling was tried on it.
+    unfinished: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ impl Overseer {
             news: false,
             next: Duration::ZERO,
             said: None,
+            unfinished: None,
         }
     }
 
@@ -168,9 +171,12 @@ impl Overseer {
             (Phase::Ask, Report::Surveyed(survey)) => (self.begin(now, survey, None), None),
             (Phase::Watch(watch), Report::Surveyed(survey)) => (self.begin(now, survey, Some(watch)), None),
             (Phase::Watch(watch), Report::Round(verdict)) => self.judge(now, watch, &verdict),
-            (Phase::Settle(_), Report::Settled) => {
+            (Phase::Settle(watch), Report::Busy) if self.settled && watch.is_of_something_unfinished() => {
+                (Phase::Ask, None)
+            }
+            (Phase::Settle(watch), Report::Settled) => {
                 self.end_trial();
-                (Phase::Rest, None)
+                (if watch.is_of_something_unfinished() { Phase::Ask } else { Phase::Rest }, None)
             }
             (Phase::GiveUp(..), Report::GivenUp(Kind::Base)) => (Phase::Leave { since: now, ordered: false }, None),
             (Phase::GiveUp(..), Report::GivenUp(_)) => {
@@ -187,7 +193,8 @@ impl Overseer {
             }
             (Phase::GiveUp(..), Report::Failed(problem)) => {
                 self.end_trial();
-                (Phase::Rest, Some(format!("staying with this release: {problem}")))
+                self.next = now.saturating_add(ASK_AGAIN);
+                (Phase::Ask, Some(format!("not given up, and judged again: {problem}")))
             }
             (phase @ Phase::Leave { .. }, Report::Failed(problem)) => {
                 (phase, Some(format!("{problem}; waiting for the watchdog")))
@@ -216,12 +223,20 @@ impl Overseer {
     fn begin(&mut self, now: Duration, survey: Survey, present: Option<Watch>) -> Phase {
         self.next = now;
         if survey.on_trial.is_empty() && self.settled {
-            if survey.under_way {
-                self.next = now.saturating_add(ASK_AGAIN);
+            if !survey.under_way {
+                self.unfinished = None;
+                return Phase::Rest;
+            }
+            self.next = now.saturating_add(ASK_AGAIN);
+            let since = *self.unfinished.get_or_insert(now);
+            if now.saturating_sub(since) < LEFT_OPEN {
                 return Phase::Ask;
             }
-            return Phase::Rest;
+            // Whoever is at it still has the disk, or has left it unfinished: settling ends it then.
+            self.unfinished = Some(now);
+            return Phase::Settle(Watch { survey, from: now, well_since: None, breaks: 0 });
         }
+        self.unfinished = None;
         match present {
             Some(watch) if watch.survey.on_trial == survey.on_trial => Phase::Watch(Watch { survey, ..watch }),
             _ => {
@@ -262,6 +277,10 @@ impl Overseer {
 }
 
 impl Watch {
+    fn is_of_something_unfinished(&self) -> bool {
+        self.survey.under_way && self.survey.on_trial.is_empty()
+    }
+
     fn why(&self, reason: &str) -> String {
         let seconds = self.survey.deadline.as_secs();
         let came = match self.breaks {
@@ -288,10 +307,12 @@ const fn limit(job: &Job) -> Duration {
 
 /// While somebody is at work.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// How long something may be begun and not ended before it is settled like after a start.
+const LEFT_OPEN: Duration = Duration::from_mins(1);
 /// Between two jobs.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What an orderly restart may take.
-const RESTART_LIMIT: Duration = Duration::from_mins(2);
+pub const RESTART_LIMIT: Duration = Duration::from_mins(2);
 
 #[cfg(test)]
 #[path = "overseer_tests.rs"]

@@ -234,7 +234,7 @@ fn somebody_else_at_work_is_waited_for() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_not_tried_for_ever() {
+fn what_cannot_be_given_up_is_said_and_judged_again() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
     let survey = Survey { on_trial: vec![Kind::Base], under_way: false, settle: at(5), deadline: at(0) };
@@ -245,8 +245,9 @@ fn what_cannot_be_done_is_said_and_not_tried_for_ever() {
     overseer.take(at(0), Report::Round(Verdict { blocking, excused: Vec::new() }));
     assert!(matches!(overseer.next_job(at(0), false), Some(Job::GiveUp(Kind::Base, _))));
     let line = overseer.take(at(0), Report::Failed("the disk is gone".into()));
-    assert_eq!(line.as_deref(), Some("staying with this release: the disk is gone"));
-    assert_eq!(overseer.next_job(at(100), false), None);
+    assert_eq!(line.as_deref(), Some("not given up, and judged again: the disk is gone"));
+    assert_eq!(overseer.next_job(at(1), false), None, "not at once");
+    assert_eq!(overseer.next_job(at(3), false), Some(Job::Survey));
 }
 
 #[test]
@@ -290,4 +291,29 @@ fn a_switch_under_way_is_asked_about_until_it_is_a_trial_and_nothing_is_kept_unj
     assert_eq!(overseer.next_job(at(4), false), Some(Job::Survey), "without news");
     overseer.take(at(4), survey(&[Kind::Site], true));
     assert_eq!(overseer.next_job(at(4), false), Some(Job::Round));
+}
+
+#[test]
+fn what_somebody_left_unfinished_is_settled_after_a_minute_and_not_while_he_is_at_it() {
+    let mut overseer = Overseer::new(Duration::ZERO);
+    overseer.settled = true;
+    let at = Duration::from_secs;
+    let mut settled = Vec::new();
+    for second in 0..200 {
+        let under_way = second < 150;
+        match overseer.next_job(at(second), false) {
+            Some(Job::Survey) => {
+                let survey = Survey { on_trial: Vec::new(), under_way, settle: at(0), deadline: at(60) };
+                overseer.take(at(second), Report::Surveyed(survey));
+            }
+            Some(Job::Settle) => {
+                settled.push(second);
+                overseer.take(at(second), if settled.len() == 1 { Report::Busy } else { Report::Settled });
+            }
+            None => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(settled.len() == 2 && settled[0] >= 60 && settled[1] >= settled[0] + 60, "{settled:?}");
+    assert_eq!(overseer.next_job(at(300), false), None, "at rest once it is ended");
 }
