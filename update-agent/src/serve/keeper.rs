@@ -51,7 +51,8 @@ struct Shared {
 impl Keeper {
     /// Takes the socket and starts to serve it. Refused while another keeper has it.
     pub fn start(setup: Setup) -> Result<Self> {
-        let lock = setup.socket.with_extension("lock");
+        // Beside the socket, and not the lock of the appliance that jobs take, which is "agent.lock".
+        let lock = setup.socket.with_extension("sock-lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
         let file = file.doing(|| format!("open \"{}\"", lock.display()))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
