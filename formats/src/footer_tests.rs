@@ -11,6 +11,18 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
 
+/// Believes what [`key`] signed.
+fn trust() -> TrustStore {
+    let trusted = TrustedKey {
+        role: Role::Base,
+        public: key().verifying_key(),
+        development: false,
+        expires: None,
+        name: "k".into(),
+    };
+    TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Base, 1)]), false).unwrap()
+}
+
 fn sample_footer() -> Vec<u8> {
     let manifest = sample(Kind::Base).encode().unwrap();
     encode(&manifest, &signature::sign(&manifest, &[key()]).unwrap()).unwrap()
@@ -34,16 +46,8 @@ fn gives_back_the_exact_signed_bytes_and_verifies() {
     let manifest = sample(Kind::Base).encode().unwrap();
     let footer = Footer::parse(&sample_footer()).unwrap();
     assert_eq!(footer.manifest, manifest);
-    let trusted = TrustedKey {
-        role: Role::Base,
-        public: key().verifying_key(),
-        development: false,
-        expires: None,
-        name: "k".into(),
-    };
-    let store = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Base, 1)]), false).unwrap();
-    assert_eq!(footer.verify(&store, Role::Base).unwrap().manifest(), &sample(Kind::Base));
-    assert!(footer.verify(&store, Role::Site).is_err());
+    assert_eq!(footer.verify(&trust(), Role::Base).unwrap().manifest(), &sample(Kind::Base));
+    assert!(footer.verify(&trust(), Role::Site).is_err());
 }
 
 #[test]
@@ -105,15 +109,7 @@ fn refuses_another_magic_version_or_size() {
 #[test]
 fn a_resealed_footer_parses_but_is_not_believed() {
     let footer = Footer::parse(&resealed(HEADER + 30, b"X")).unwrap();
-    let trusted = TrustedKey {
-        role: Role::Base,
-        public: key().verifying_key(),
-        development: false,
-        expires: None,
-        name: "k".into(),
-    };
-    let store = TrustStore::new("demo", vec![trusted], BTreeMap::from([(Role::Base, 1)]), false).unwrap();
-    let message = footer.verify(&store, Role::Base).unwrap_err().to_string();
+    let message = footer.verify(&trust(), Role::Base).unwrap_err().to_string();
     assert!(message.contains("did not sign these bytes"), "{message}");
 }
 

@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use fixtures::{medium, release, running, state, trust};
+use fixtures::{agent, medium, release, running, state, steady, trust};
 use formats::Bytes;
 use formats::SlotId::{A, B};
 use formats::boot_state::SlotState;
@@ -22,7 +22,7 @@ use formats::trust::{Role, TrustStore, TrustedKey};
 use update_agent::disk::simulated::Disk;
 use update_agent::error::Error;
 use update_agent::journal::{Journal, Outcome};
-use update_agent::lifecycle::{Agent, Model, silent};
+use update_agent::lifecycle::{Agent, Model};
 use update_agent::reader::child::deliver;
 use update_agent::reader::{Delivery, Program, frame};
 use update_agent::slot::Content;
@@ -32,8 +32,7 @@ const GOOD: SlotState = SlotState::GOOD;
 
 /// Base 2 runs from slot A, base 1 is the way back; site 10 runs.
 fn disk() -> Disk {
-    let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
-    Disk::new(medium([Some(&two), Some(&one)], [Some(&site), None], &state(A, GOOD, GOOD, Some(A))))
+    Disk::new(steady())
 }
 
 fn with_agent<T>(disk: &Disk, trust: &TrustStore, work: impl FnOnce(&Agent<'_>) -> T) -> T {
@@ -41,17 +40,8 @@ fn with_agent<T>(disk: &Disk, trust: &TrustStore, work: impl FnOnce(&Agent<'_>) 
 }
 
 fn with_clock<T>(disk: &Disk, trust: &TrustStore, clock: fn() -> u64, work: impl FnOnce(&Agent<'_>) -> T) -> T {
-    let agent = Agent {
-        disk,
-        journal: Journal::new(disk, clock),
-        trust,
-        running: Some(running(A, Some(A))),
-        site: None,
-        failures: Vec::new(),
-        health: &update_agent::health::Nothing,
-        progress: &silent,
-    };
-    work(&agent)
+    let agent = agent(disk, trust, Some(running(A, Some(A))));
+    work(&Agent { journal: Journal::new(disk, clock), site: None, ..agent })
 }
 
 /// As `update-agent install FILE` does: the file, a reader process, the agent.

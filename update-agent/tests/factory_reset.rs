@@ -6,7 +6,7 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
-use fixtures::{medium, release, running, state, trust};
+use fixtures::{agent, medium, release, running, state, steady, trust};
 use formats::Guid;
 use formats::SlotId::{A, B};
 use formats::boot_state::SlotState;
@@ -15,33 +15,16 @@ use formats::manifest::Kind;
 use formats::reset_record::{ResetRecord, Then};
 use formats::state_volume::{self, RESET_OFFSET};
 use update_agent::disk::Part;
-use update_agent::disk::simulated::{Disk, Fault, Medium, Operation};
+use update_agent::disk::simulated::{Disk, Fault, Operation};
 use update_agent::error::Error;
-use update_agent::journal::{Journal, Outcome, Release};
-use update_agent::lifecycle::{Agent, Done, Model, PendingReset, ResetRequest, Running, silent, summarize};
+use update_agent::journal::{Outcome, Release};
+use update_agent::lifecycle::{Agent, Done, Model, PendingReset, ResetRequest, Running, summarize};
 
 const GOOD: SlotState = SlotState::GOOD;
 const TRIAL: SlotState = SlotState { good: false, tries: 2 };
 
-/// Base 2 runs from slot A, base 1 is the way back; site 10 runs.
-fn steady() -> Medium {
-    let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
-    medium([Some(&two), Some(&one)], [Some(&site), None], &state(A, GOOD, GOOD, Some(A)))
-}
-
 fn with_agent<T>(disk: &Disk, running: Running, work: impl FnOnce(&Agent<'_>) -> T) -> T {
-    let trust = trust();
-    let agent = Agent {
-        disk,
-        journal: Journal::new(disk, || 0),
-        trust: &trust,
-        running: Some(running),
-        site: Some(disk),
-        failures: Vec::new(),
-        health: &update_agent::health::Nothing,
-        progress: &silent,
-    };
-    work(&agent)
+    work(&agent(disk, &trust(), Some(running)))
 }
 
 fn request(confirm: &str) -> ResetRequest<'_> {

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use fixtures::{Release, medium, release_with, running, trust};
+use fixtures::{Release, agent, medium, release_with, running, trust};
 use formats::SlotId::{A, B};
 use formats::boot_state::BootState;
 use formats::health::{Check, FEATURE, LocalUrl, Probe, Trial};
@@ -16,7 +16,7 @@ use formats::manifest::Kind;
 use update_agent::disk::simulated::Disk;
 use update_agent::health::{self, Asked, Checklist, Examiner, Rounds, operators_file};
 use update_agent::journal::{Journal, Memory};
-use update_agent::lifecycle::{Agent, Facts, Model, silent};
+use update_agent::lifecycle::{Agent, Facts, Model};
 
 fn with_checks(kind: Kind, sequence: u64, checks: Vec<Check>) -> Release {
     release_with(kind, sequence, |manifest| {
@@ -51,16 +51,8 @@ fn the_checks_of_what_runs_and_of_the_operator_apply_and_those_of_the_other_slot
     let content = medium([Some(&base), Some(&other)], [Some(&site), None], &BootState::initial(A, Some(A)));
     let disk = Disk::new(content);
     let (store, trust) = (Memory::default(), trust());
-    let agent = Agent {
-        disk: &disk,
-        journal: Journal::new(&store, || 0),
-        trust: &trust,
-        running: Some(running(A, Some(A))),
-        site: None,
-        failures: Vec::new(),
-        health: &health::Nothing,
-        progress: &silent,
-    };
+    let journal = Journal::new(&store, || 0);
+    let agent = Agent { journal, site: None, ..agent(&disk, &trust, Some(running(A, Some(A)))) };
     let folder = tempfile::tempdir().unwrap();
     let list = Checklist::new(&agent.facts(), operators_file(folder.path()));
     assert_eq!(names(&list), ["base/ssh", "site/page"]);
@@ -91,15 +83,12 @@ fn an_installation_remembers_what_failed_before_it() {
     let (base, next) = (with_checks(Kind::Base, 1, vec![]), with_checks(Kind::Base, 2, vec![]));
     let disk = Disk::new(medium([Some(&base), None], [None, None], &BootState::initial(A, None)));
     let (store, trust) = (Memory::default(), trust());
+    let journal = Journal::new(&store, || 0);
     let agent = Agent {
-        disk: &disk,
-        journal: Journal::new(&store, || 0),
-        trust: &trust,
-        running: Some(running(A, None)),
+        journal,
         site: None,
-        failures: Vec::new(),
         health: &Failing(&["operator/mail", "base/room"]),
-        progress: &silent,
+        ..agent(&disk, &trust, Some(running(A, None)))
     };
     agent.install(&next.verified, &mut next.source(), &Model::default()).unwrap();
     let build = next.verified.manifest().build_id;

@@ -10,15 +10,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fixtures::{Release, medium, release, running, state, trust};
+use fixtures::{Release, agent, medium, release, running, state, trust};
 use formats::Bytes;
 use formats::SlotId::{A, B};
 use formats::boot_state::SlotState;
 use formats::manifest::Kind as Package;
 use update_agent::disk::simulated::Disk;
 use update_agent::error::{Error, Result};
-use update_agent::journal::Journal;
-use update_agent::lifecycle::{Agent, Model, State, derive, silent};
+use update_agent::lifecycle::{Agent, Model, State, derive};
 use update_agent::reader::child::{self, deliver};
 use update_agent::reader::frame::{self, Kind};
 use update_agent::reader::{Delivery, Program};
@@ -452,16 +451,7 @@ fn a_reader_that_fails_in_the_middle_leaves_the_slot_empty() {
         let good = SlotState::GOOD;
         let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &state(A, good, good, None)));
         let trust = trust();
-        let agent = Agent {
-            disk: &disk,
-            journal: Journal::new(&disk, || 0),
-            trust: &trust,
-            running: Some(running(A, None)),
-            site: None,
-            failures: Vec::new(),
-            health: &update_agent::health::Nothing,
-            progress: &silent,
-        };
+        let agent = Agent { site: None, ..agent(&disk, &trust, Some(running(A, None))) };
         let mut package = PackageFile::open(&path, &trust, &program).unwrap();
         let verified = package.verified().clone();
         let problem = agent.install(&verified, &mut package, &Model::default()).unwrap_err();

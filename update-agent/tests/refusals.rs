@@ -6,38 +6,25 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
-use fixtures::{Release, medium, release, release_with, running, state, trust};
+use fixtures::{Release, agent, medium, release, release_with, running, state, steady, trust};
 use formats::SlotId::{A, B};
 use formats::boot_state::{BootState, SlotState};
 use formats::manifest::Kind;
 use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Fault, Operation};
 use update_agent::error::Error;
-use update_agent::journal::{Journal, Outcome};
-use update_agent::lifecycle::{Agent, Done, Model, Running, State, derive, silent};
-use update_agent::site::Site;
+use update_agent::journal::Outcome;
+use update_agent::lifecycle::{Agent, Done, Model, Running, State, derive};
 
 const GOOD: SlotState = SlotState::GOOD;
 
 /// Base 2 runs from slot A, base 1 is the way back; site 10 runs.
 fn disk() -> Disk {
-    let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
-    Disk::new(medium([Some(&two), Some(&one)], [Some(&site), None], &state(A, GOOD, GOOD, Some(A))))
+    Disk::new(steady())
 }
 
 fn with_agent<T>(disk: &Disk, running: Option<Running>, work: impl FnOnce(&Agent<'_>) -> T) -> T {
-    let trust = trust();
-    let agent = Agent {
-        disk,
-        journal: Journal::new(disk, || 0),
-        trust: &trust,
-        running,
-        site: running.map(|_| disk as &dyn Site),
-        failures: Vec::new(),
-        health: &update_agent::health::Nothing,
-        progress: &silent,
-    };
-    work(&agent)
+    work(&agent(disk, &trust(), running))
 }
 
 fn said(model: Option<&str>) -> Model {

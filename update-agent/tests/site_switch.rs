@@ -4,39 +4,22 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
-use fixtures::{Release, medium, release, release_with, running, state, trust};
+use fixtures::{Release, agent, medium, release, release_with, running, state, steady, trust};
 use formats::Guid;
 use formats::SlotId::{A, B};
 use formats::boot_state::SlotState;
 use formats::manifest::Kind;
 use update_agent::disk::Part;
-use update_agent::disk::simulated::{Disk, Fault, Medium, SiteStep};
+use update_agent::disk::simulated::{Disk, Fault, SiteStep};
 use update_agent::error::Error;
-use update_agent::journal::{Journal, Outcome};
-use update_agent::lifecycle::{Agent, Done, Model, RESTARTED, Running, SiteState, derive_site, silent, summarize};
+use update_agent::journal::Outcome;
+use update_agent::lifecycle::{Agent, Done, Model, RESTARTED, Running, SiteState, derive_site, summarize};
 use update_agent::site::{Now, Site};
 
 const GOOD: SlotState = SlotState::GOOD;
 
-/// Base 2 runs from slot A, base 1 is in B; site 10 runs from A.
-fn started() -> Medium {
-    let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
-    medium([Some(&two), Some(&one)], [Some(&site), None], &state(A, GOOD, GOOD, Some(A)))
-}
-
 fn on<T>(disk: &Disk, running: Running, work: impl FnOnce(&Agent<'_>) -> T) -> T {
-    let trust = trust();
-    let agent = Agent {
-        disk,
-        journal: Journal::new(disk, || 0),
-        trust: &trust,
-        running: Some(running),
-        site: Some(disk),
-        failures: Vec::new(),
-        health: &update_agent::health::Nothing,
-        progress: &silent,
-    };
-    work(&agent)
+    work(&agent(disk, &trust(), Some(running)))
 }
 
 fn now(disk: &Disk) -> Now {
@@ -60,7 +43,7 @@ fn restarted(disk: &Disk, site: Option<formats::SlotId>) -> (Disk, Running) {
 
 #[test]
 fn a_site_goes_live_is_on_trial_and_is_kept_by_a_commit() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     assert_eq!(now(&disk), runs(Some(B)));
     on(&disk, running(A, Some(A)), |agent| {
@@ -83,7 +66,7 @@ fn a_site_goes_live_is_on_trial_and_is_kept_by_a_commit() {
 #[test]
 fn a_switch_that_fails_at_any_step_leaves_the_old_site_running_and_tells_why() {
     for (step, slot) in [(SiteStep::Close, A), (SiteStep::Open, B), (SiteStep::Start, B)] {
-        let disk = Disk::new(started()).with_fault(Fault::Site(step, slot));
+        let disk = Disk::new(steady()).with_fault(Fault::Site(step, slot));
         let problem = install(&disk, &release(Kind::Site, 11)).unwrap_err();
         assert_eq!(problem.code(), "site-not-switched");
         assert_eq!(now(&disk), runs(Some(A)), "{step:?}");
@@ -99,7 +82,7 @@ fn a_switch_that_fails_at_any_step_leaves_the_old_site_running_and_tells_why() {
 
 #[test]
 fn a_condemned_site_gives_way_to_the_one_before_and_the_reason_is_kept() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     on(&disk, running(A, Some(A)), |agent| {
         agent.condemn(Kind::Site, "the page is empty").unwrap();
@@ -113,7 +96,7 @@ fn a_condemned_site_gives_way_to_the_one_before_and_the_reason_is_kept() {
 
 #[test]
 fn a_site_that_filled_the_data_partition_is_left_and_does_not_come_back() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     let full = Disk::new(disk.medium()).with_fault(Fault::Journal);
     on(&full, running(A, Some(A)), |agent| agent.condemn(Kind::Site, "no room")).unwrap_err();
@@ -128,7 +111,7 @@ fn a_site_that_filled_the_data_partition_is_left_and_does_not_come_back() {
 
 #[test]
 fn a_restart_in_the_trial_has_brought_the_old_site_back_and_says_how_to_try_again() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     let (disk, again) = restarted(&disk, Some(A));
     on(&disk, again, |agent| {
@@ -163,7 +146,7 @@ fn a_trial_without_another_site_goes_on_after_a_restart_and_leaves_nothing_when_
 
 #[test]
 fn a_commit_of_the_base_does_not_end_the_trial_of_a_site_unnoticed() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     let problem = install(&disk, &release(Kind::Base, 3)).unwrap_err();
     assert_eq!(problem.code(), "site-on-trial");
@@ -175,7 +158,7 @@ fn a_commit_of_the_base_does_not_end_the_trial_of_a_site_unnoticed() {
 
 #[test]
 fn a_site_for_the_armed_base_waits_and_goes_live_once_that_base_is_committed() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Base, 3)).unwrap();
     let for_three = release_with(Kind::Site, 11, |site| site.requires.base = Some(">=3".parse().unwrap()));
     install(&disk, &for_three).unwrap();
@@ -199,7 +182,7 @@ fn a_site_for_the_armed_base_waits_and_goes_live_once_that_base_is_committed() {
 
 #[test]
 fn nobody_commits_a_site_that_was_never_seen_running() {
-    let disk = Disk::new(started());
+    let disk = Disk::new(steady());
     install(&disk, &release(Kind::Site, 11)).unwrap();
     let mut cut = disk.medium();
     cut.site = Some(Now { slot: None, started: false });

@@ -12,9 +12,11 @@ use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::{BLOCK_SIZE, Parameters, TreeBuilder, hash_block};
 use formats::{Bytes, Digest, Guid, SlotId, footer, state_volume};
 use update_agent::disk::Part;
-use update_agent::disk::simulated::Medium;
-use update_agent::lifecycle::Running;
-use update_agent::site::Now;
+use update_agent::disk::simulated::{Disk, Medium};
+use update_agent::health;
+use update_agent::journal::Journal;
+use update_agent::lifecycle::{Agent, Running, silent};
+use update_agent::site::{Now, Site};
 use update_agent::source::InMemory;
 
 /// With superblock and tree 11 blocks. Written in pieces of one block and with the first held back that makes 10 pending writes,
@@ -202,4 +204,28 @@ pub const FIRST_START: Guid = Guid::new(1);
 
 pub fn state(order: SlotId, a: SlotState, b: SlotState, site: Option<SlotId>) -> BootState {
     BootState { sequence: 20, order, a, b, last: Some(order), site }
+}
+
+/// Base 2 runs from slot A, base 1 is the way back; site 10 runs.
+pub fn steady() -> Medium {
+    let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
+    medium(
+        [Some(&two), Some(&one)],
+        [Some(&site), None],
+        &state(SlotId::A, SlotState::GOOD, SlotState::GOOD, Some(SlotId::A)),
+    )
+}
+
+/// An agent on this disk, which also has its journal and, on a machine, its site; nothing fails its checks.
+pub fn agent<'a>(disk: &'a Disk, trust: &'a TrustStore, running: Option<Running>) -> Agent<'a> {
+    Agent {
+        disk,
+        journal: Journal::new(disk, || 0),
+        trust,
+        running,
+        site: running.map(|_| disk as &dyn Site),
+        failures: Vec::new(),
+        health: &health::Nothing,
+        progress: &silent,
+    }
 }

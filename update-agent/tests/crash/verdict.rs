@@ -13,7 +13,7 @@ use update_agent::lifecycle::{
     summarize,
 };
 
-use super::fixtures::Release;
+use super::fixtures::{Release, agent};
 use super::machine::{self, Started};
 
 /// What the agent is asked to do.
@@ -41,17 +41,9 @@ pub struct Scenario {
 
 /// Runs `work` with an agent on this disk.
 pub fn with_agent<T>(disk: &Disk, trust: &TrustStore, started: &Started, work: impl FnOnce(&Agent<'_>) -> T) -> T {
-    let agent = Agent {
-        disk,
-        journal: Journal::new(disk, || 1_700_000_000),
-        trust,
-        running: Some(started.running),
-        site: Some(disk),
-        failures: started.failures.clone(),
-        health: &update_agent::health::Nothing,
-        progress: &update_agent::lifecycle::silent,
-    };
-    work(&agent)
+    let journal = Journal::new(disk, || 1_700_000_000);
+    let failures = started.failures.clone();
+    work(&Agent { journal, failures, ..agent(disk, trust, Some(started.running)) })
 }
 
 impl Act {
