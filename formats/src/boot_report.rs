@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::boot_state::{BootState, SlotState};
+use crate::signature::VerifiedManifest;
 use crate::{Digest, Error, Result, SlotId};
 
 /// Where the running system finds the report of its own start.
@@ -63,6 +64,21 @@ pub struct Content {
     pub verified: bool,
     /// Names of the keys that signed it.
     pub signers: Vec<String>,
+}
+
+impl From<&VerifiedManifest> for Content {
+    /// Of a slot whose footer is verified and whose image is opened through its hash tree.
+    fn from(verified: &VerifiedManifest) -> Self {
+        let manifest = verified.manifest();
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.to_string(),
+            build_id: manifest.build_id,
+            sequence: manifest.sequence,
+            verified: true,
+            signers: verified.signers().iter().map(|signer| signer.name.clone()).collect(),
+        }
+    }
 }
 
 /// The site slot in use, or why none is.

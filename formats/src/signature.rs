@@ -118,6 +118,11 @@ impl VerifiedManifest {
         &self.signers
     }
 
+    /// Their names, for a sentence.
+    pub fn signer_names(&self) -> String {
+        self.signers.iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether enough of the keys that signed are still valid at `now`, seconds since 1970. For whoever installs; what is installed
     /// keeps starting whatever day it is.
     pub fn check_current(&self, now: i64) -> Result<()> {

@@ -253,9 +253,9 @@ pub trait Doing<T> {
     fn doing(self, action: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T> Doing<T> for io::Result<T> {
+impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
     fn doing(self, action: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::System { action: action(), cause })
+        self.map_err(|cause| Error::System { action: action(), cause: cause.into() })
     }
 }
 

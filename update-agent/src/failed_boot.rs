@@ -5,9 +5,8 @@
 //! have been prepared by anybody: no link is followed, and what is written has nothing a terminal would obey.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use formats::boot_report::BootFailure;
@@ -54,17 +53,7 @@ pub fn keep(data: &Path, account: &Account<'_>) -> io::Result<()> {
     for old in numbers.iter().take(surplus) {
         fs::remove_file(path(&directory, *old))?;
     }
-    let beside = directory.join("new");
-    match fs::remove_file(&beside) {
-        Err(problem) if problem.kind() != ErrorKind::NotFound => return Err(problem),
-        _ => {}
-    }
-    let mut file = plain_file::open(&beside, OpenOptions::new().write(true).create_new(true).mode(0o600))?;
-    file.write_all(text(account).as_bytes())?;
-    file.sync_all()?;
-    // A cut leaves the whole log or none under its name.
-    fs::rename(&beside, path(&directory, next))?;
-    File::open(&directory)?.sync_all()
+    plain_file::replace(&path(&directory, next), &directory.join("new"), text(account).as_bytes(), 0o600)
 }
 
 /// The log number `back` from the newest, which is 1.

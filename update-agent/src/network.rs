@@ -4,8 +4,8 @@
 //! [`formats::network::Network::words`], when the setting changes and, through `network apply`, at every start. The setting is written
 //! first and applied then, so that a restart in between ends with what was asked for.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -116,23 +116,10 @@ fn store(data: &Path, network: &Network) -> Result<()> {
     let path = data.join(FILE);
     let beside = path.with_extension("json.new");
     let bytes = network.encode().at(|| path.display().to_string())?;
-    replace(&path, &beside, &bytes).doing(|| format!("write \"{}\"", path.display()))
-}
-
-fn replace(path: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::create_dir_all(directory)?;
-    // What lies there is left from a cut, or a trap: the name is made anew either way.
-    match fs::remove_file(beside) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
-        _ => {}
-    }
-    let mut file = plain_file::open(beside, OpenOptions::new().write(true).create_new(true))?;
-    file.write_all(bytes)?;
-    // Before the rename: a name must never lead to a file whose content a power cut can still take.
-    file.sync_all()?;
-    fs::rename(beside, path)?;
-    File::open(directory)?.sync_all()
+    let doing = || format!("write \"{}\"", path.display());
+    let directory = path.parent().unwrap_or(data);
+    fs::create_dir_all(directory).doing(doing)?;
+    plain_file::replace(&path, &beside, &bytes, 0o666).doing(doing)
 }
 
 /// Has the base's hook set the addresses.

@@ -1,8 +1,8 @@
 //! Files on the data partition. Whoever had the disk in hand may have prepared them: no link is followed, only regular files are
 //! opened (a pipe would block for ever), and reading has a limit.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -25,6 +25,27 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// Replaces `path`: after a power cut there is the old or the new content, whole. Durable on return. `beside` is in the same directory;
+/// `mode` are the permissions of the file, less those the process masks.
+pub fn replace(path: &Path, beside: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // What lies there is left from a cut, or a trap: the name is made anew either way.
+    remove_if_there(beside)?;
+    let mut file = open(beside, OpenOptions::new().write(true).create_new(true).mode(mode))?;
+    file.write_all(bytes)?;
+    // Before the rename: a name must never lead to a file whose content a power cut can still take.
+    file.sync_all()?;
+    fs::rename(beside, path)?;
+    File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?.sync_all()
+}
+
+/// Removes a file or link; nothing is there afterwards, or the error says why something is.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => Err(problem),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Staging {
             File::open(&self.folder).and_then(|folder| folder.sync_all()).doing(|| "flush the staged packages".into())
         });
         if result.is_err() {
-            remove_if_there(&beside).doing(|| format!("remove \"{}\"", beside.display()))?;
+            plain_file::remove_if_there(&beside).doing(|| format!("remove \"{}\"", beside.display()))?;
         }
         result.map(|()| (id, release))
     }
@@ -144,12 +144,12 @@ impl Staging {
         if !metadata.is_dir() {
             return Err(io::Error::other("it is no directory")).doing(doing);
         }
-        remove_if_there(&self.folder.join("package.new")).doing(doing)
+        plain_file::remove_if_there(&self.folder.join("package.new")).doing(doing)
     }
 
     fn check_room(&self, name: &str, length: Bytes) -> Result<()> {
-        let space = nix::sys::statvfs::statvfs(&self.folder).map_err(io::Error::from);
-        let space = space.doing(|| format!("measure the free space of \"{}\"", self.folder.display()))?;
+        let space = nix::sys::statvfs::statvfs(&self.folder)
+            .doing(|| format!("measure the free space of \"{}\"", self.folder.display()))?;
         let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
         let needed = Bytes(length.0.saturating_add(self.reserve.0));
         if needed <= free {
@@ -194,13 +194,6 @@ pub fn is_id(id: &str) -> bool {
 
 fn shown(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(32).collect()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => Err(problem),
-        _ => Ok(()),
-    }
 }
 
 /// Room on the data partition that staging leaves to journal and application.

@@ -88,9 +88,9 @@ fn of_image(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn print_json(facts: &impl Serialize) -> Result<()> {
-    let json = serde_json::to_string_pretty(facts).map_err(std::io::Error::from);
-    println!("{}", json.doing(|| "write JSON".into())?);
+/// On standard output, for machines and for people.
+pub(crate) fn print_json(facts: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(facts).doing(|| "write JSON".into())?);
     Ok(())
 }
 
@@ -102,7 +102,7 @@ pub fn everything(place: &workplace::Place) -> Result<serde_json::Value> {
     } else {
         serde_json::to_value(gather(report(&place.report)?, place.trust.as_deref()))
     };
-    json.map_err(std::io::Error::from).doing(|| "write JSON".into())
+    json.doing(|| "write JSON".into())
 }
 
 /// The report of this start.
@@ -151,16 +151,7 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
 fn site_now(facts: &Facts) -> Option<SiteReport> {
     let slot = facts.active_site()?;
     let slot::Content::Whole(site) = facts.site.get(slot) else { return None };
-    let manifest = site.manifest();
-    let content = Content {
-        name: manifest.name.clone(),
-        version: manifest.version.to_string(),
-        build_id: manifest.build_id,
-        sequence: manifest.sequence,
-        verified: true,
-        signers: site.signers().iter().map(|signer| signer.name.clone()).collect(),
-    };
-    Some(SiteReport::Running { slot, content })
+    Some(SiteReport::Running { slot, content: site.as_ref().into() })
 }
 
 /// The line a test waits for on the serial console.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use appliance::slot::{Corruption, device_name, mount, verify};
 use appliance::{At, Doing, Error, Partition, Result};
 use formats::SlotId;
-use formats::boot_report::{BootReport, Firmware, SiteReport};
+use formats::boot_report::{BootReport, Content, Firmware, SiteReport};
 use formats::manifest::Manifest;
 use formats::signature::VerifiedManifest;
 use formats::site::check_pair;
@@ -49,7 +49,7 @@ pub fn boot() -> Result<Infallible> {
         format: BootReport::FORMAT,
         product: build.product,
         slot,
-        base: slot::content(&base),
+        base: Content::from(&base),
         site,
         data,
         state: state.report(),
@@ -97,7 +97,7 @@ fn mount_base(disk: &Disk, slot: SlotId, build: &Build, trust: &TrustStore) -> R
     slot::check_base(base.manifest(), build)?;
     let device = device_name(Role::Base, slot);
     mount(device, &partition, base.manifest(), Corruption::Panic, Path::new(machine::NEW_ROOT))?;
-    let signers = base.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
+    let signers = base.signer_names();
     say(&format!("base slot {slot} verified, signed by \"{signers}\""));
     Ok(base)
 }
@@ -125,7 +125,7 @@ fn mount_site(
         let Some((partition, site)) = (if slot == SlotId::A { a } else { b }) else { continue };
         match open_site(slot, partition, site.manifest(), base) {
             Ok(()) => {
-                running = Some(SiteReport::Running { slot, content: slot::content(site) });
+                running = Some(SiteReport::Running { slot, content: site.into() });
                 say(&format!("site slot {slot} verified: {} {}", site.manifest().name, site.manifest().version));
                 break;
             }

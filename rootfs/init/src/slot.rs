@@ -1,9 +1,7 @@
-//! Does what a slot holds belong to this start? And what the boot report says of it.
+//! Does what a slot holds belong to this start?
 
 use appliance::{Error, Result};
-use formats::boot_report::Content;
 use formats::manifest::Manifest;
-use formats::signature::VerifiedManifest;
 
 use crate::config::Build;
 
@@ -21,17 +19,4 @@ pub fn check_base(manifest: &Manifest, build: &Build) -> Result<()> {
         manifest.version,
         manifest.build_id.short()
     )))
-}
-
-/// What is mounted, for the boot report.
-pub fn content(verified: &VerifiedManifest) -> Content {
-    let manifest = verified.manifest();
-    Content {
-        name: manifest.name.clone(),
-        version: manifest.version.to_string(),
-        build_id: manifest.build_id,
-        sequence: manifest.sequence,
-        verified: true,
-        signers: verified.signers().iter().map(|signer| signer.name.clone()).collect(),
-    }
 }

@@ -37,7 +37,7 @@ impl Client {
 
     /// Sends JSON and reads the answer. An agent that is just starting is waited for.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let body = serde_json::to_vec(body).map_err(std::io::Error::from).doing(|| "write JSON".into())?;
+        let body = serde_json::to_vec(body).doing(|| "write JSON".into())?;
         self.runtime.block_on(async {
             for _ in 0..STARTING_STEPS {
                 if UnixStream::connect(&self.socket).await.is_ok() {

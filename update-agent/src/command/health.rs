@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use formats::boot_report::REPORT_PATH;
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::health::{Appliance, Checklist, Finding, Rounds, operators_file};
 use crate::judge;
 use crate::lifecycle::silent;
 use crate::serve::mounted;
-use crate::status;
+use crate::status::{self, print_json};
 use crate::workplace::{Access, DATA, Workplace};
 
 /// Options of `health`.
@@ -31,8 +31,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let findings = findings(&options.report, options.trust.as_deref())?;
     if options.json {
-        let json = serde_json::to_string_pretty(&findings).map_err(std::io::Error::from);
-        println!("{}", json.doing(|| "write JSON".into())?);
+        print_json(&findings)?;
     } else {
         findings.iter().for_each(print);
     }

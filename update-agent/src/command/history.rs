@@ -6,6 +6,7 @@ use crate::error::{Doing, Result};
 use crate::failed_boot;
 use crate::journal::{Entry, Record};
 use crate::lifecycle::silent;
+use crate::status::print_json;
 use crate::workplace::{self, Access, DATA, Workplace};
 
 /// Options of `history`.
@@ -30,9 +31,7 @@ pub fn run(options: &Options) -> Result<()> {
     let workplace = Workplace::open(&options.place, Access::Look)?;
     let records = workplace.agent(&silent).journal.history().0;
     if options.json {
-        let json = serde_json::to_string_pretty(&records).map_err(std::io::Error::from);
-        println!("{}", json.doing(|| "write JSON".into())?);
-        return Ok(());
+        return print_json(&records);
     }
     // Of an action that ended, the end says everything.
     let ended: Vec<u64> = records

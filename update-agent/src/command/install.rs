@@ -70,8 +70,7 @@ fn into_image(options: &Options) -> Result<()> {
     }
     let verified = package.verified().clone();
     let release = verified.manifest();
-    let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
-    log(&format!("{} {}, signed by {signers}", release.name, release.version));
+    log(&format!("{} {}, signed by {}", release.name, release.version, verified.signer_names()));
     let bar = Bar::new();
     let progress = |phase: Phase, done, all| bar.show(phase.words(), done, all);
     let agent = workplace.agent(&progress);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use formats::Digest;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::install::named;
 use crate::api::{self, Outcome};
@@ -11,6 +11,7 @@ use crate::error::{Doing, Error, Result};
 use crate::journal::Release;
 use crate::serve::log;
 use crate::staging;
+use crate::status::print_json;
 
 /// Options of `stage`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,7 @@ pub fn stage(options: &Stage) -> Result<()> {
 pub fn staged(options: &Staged) -> Result<()> {
     let staged: Vec<staging::Staged> = options.agent.client()?.get("/v1/staged")?;
     if options.json {
-        return print(&staged);
+        return print_json(&staged);
     }
     for one in &staged {
         let what = match (&one.release, &one.problem) {
@@ -122,7 +123,7 @@ pub fn eula(options: &Eula) -> Result<()> {
 pub fn job(options: &Job) -> Result<()> {
     let job: Option<api::Job> = options.agent.client()?.get("/v1/job")?;
     if options.json {
-        return print(&job);
+        return print_json(&job);
     }
     let Some(job) = job else {
         println!("the agent has had no job since it started");
@@ -137,11 +138,5 @@ pub fn job(options: &Job) -> Result<()> {
         Some(Outcome::Done { steps }) => println!("{}", steps.join("\n")),
         Some(Outcome::Failed(problem)) => println!("failed: {} [{}]", problem.message, problem.code),
     }
-    Ok(())
-}
-
-fn print(facts: &impl Serialize) -> Result<()> {
-    let json = serde_json::to_string_pretty(facts).map_err(std::io::Error::from);
-    println!("{}", json.doing(|| "write JSON".into())?);
     Ok(())
 }

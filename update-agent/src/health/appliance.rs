@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use formats::Bytes;
 use formats::health::{Probe, Room};
@@ -10,6 +9,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::rounds::limit;
 use super::{Asked, Miss, Probes, Seen, command, http, process};
+use crate::workplace;
 
 /// Looks at the machine this program runs on.
 #[derive(Debug, Clone)]
@@ -75,10 +75,9 @@ fn clock(now: i64, made: i64, within_days: Option<u32>) -> Seen {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "whether this clock is right is what is asked")]
+/// Whether this clock is right is what is asked.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    i64::try_from(since).unwrap_or(i64::MAX)
+    i64::try_from(workplace::now()).unwrap_or(i64::MAX)
 }
 
 const DAY: i64 = 86_400;

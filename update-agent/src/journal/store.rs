@@ -70,17 +70,7 @@ impl Store for Directory {
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         self.make_directory()?;
-        let beside = self.0.join("journal.new");
-        // What lies there is left from a cut, or a trap: the name is made anew either way.
-        match fs::remove_file(&beside) {
-            Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
-            _ => {}
-        }
-        let mut file = plain_file::open(&beside, OpenOptions::new().write(true).create_new(true))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, self.file())?;
-        self.flush_directory()
+        plain_file::replace(&self.file(), &self.0.join("journal.new"), bytes, 0o666)
     }
 }
 

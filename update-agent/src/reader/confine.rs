@@ -47,7 +47,7 @@ pub fn confine(limits: &Limits) -> Result<Vec<String>> {
         (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_AS, limits.memory),
     ] {
-        setrlimit(resource, limit, limit).map_err(std::io::Error::from).doing(|| format!("limit {resource:?}"))?;
+        setrlimit(resource, limit, limit).doing(|| format!("limit {resource:?}"))?;
     }
     if Uid::effective().is_root() {
         kept.extend(leave_network());
@@ -56,13 +56,12 @@ pub fn confine(limits: &Limits) -> Result<Vec<String>> {
     } else {
         kept.push(format!("it keeps the rights of user {}: only root can give them away", Uid::current()));
     }
-    let renounce = |done: nix::Result<()>, what: &str| done.map_err(std::io::Error::from).doing(|| what.to_owned());
+    let renounce = |done: nix::Result<()>, what: &str| done.doing(|| what.to_owned());
     renounce(prctl::set_no_new_privs(), "renounce new privileges")?;
     renounce(prctl::set_dumpable(false), "keep other processes from looking into this one")?;
     renounce(prctl::set_pdeathsig(Signal::SIGKILL), "end with the process that started this one")?;
     // Last: entering the empty root opened a directory.
     setrlimit(Resource::RLIMIT_NOFILE, limits.open_files, limits.open_files)
-        .map_err(std::io::Error::from)
         .doing(|| "limit the number of open files".into())?;
     Ok(kept)
 }
@@ -79,11 +78,11 @@ fn enter_empty_root() -> Result<()> {
     let parent = ["/run", "/tmp", "/"].into_iter().find(|parent| writable(Path::new(parent))).unwrap_or("/");
     let path = Path::new(parent).join(format!("bulkhead-empty-{}", std::process::id()));
     let doing = || format!("use \"{}\" as an empty root directory", path.display());
-    unistd::mkdir(&path, Mode::empty()).map_err(std::io::Error::from).doing(doing)?;
+    unistd::mkdir(&path, Mode::empty()).doing(doing)?;
     let entered = std::env::set_current_dir(&path);
     fs::remove_dir(&path).doing(doing)?;
     entered.doing(doing)?;
-    unistd::chroot(".").map_err(std::io::Error::from).doing(doing)
+    unistd::chroot(".").doing(doing)
 }
 
 fn writable(directory: &Path) -> bool {
@@ -97,7 +96,7 @@ fn become_user(user: u32) -> Result<()> {
     let changed = unistd::setgroups(&[])
         .and_then(|()| unistd::setresgid(gid, gid, gid))
         .and_then(|()| unistd::setresuid(uid, uid, uid));
-    changed.map_err(std::io::Error::from).doing(doing)?;
+    changed.doing(doing)?;
     match (unistd::getresuid(), unistd::setuid(Uid::from_raw(0))) {
         (Ok(now), Err(Errno::EPERM)) if [now.real, now.effective, now.saved] == [uid; 3] => Ok(()),
         _ => Err(Error::Bug(format!("user {user} can still become root"))),

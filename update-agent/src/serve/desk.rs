@@ -122,9 +122,8 @@ impl Desk {
         let progress = |phase, done, of| hand.show(phase, done, of);
         let agent = workplace.agent(&progress);
         let verified = package.verified().clone();
-        let signers = verified.signers().iter().map(|signer| signer.name.as_str()).collect::<Vec<_>>().join(", ");
         let release = verified.manifest();
-        let mut steps = vec![format!("{} {}, signed by {signers}", release.name, release.version)];
+        let mut steps = vec![format!("{} {}, signed by {}", release.name, release.version, verified.signer_names())];
         steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: order.hardware.clone(), firmware };
@@ -226,5 +225,5 @@ fn open(path: &Path) -> Result<(File, String)> {
 }
 
 fn value(facts: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(facts).map_err(std::io::Error::from).doing(|| "write JSON".into())
+    serde_json::to_value(facts).doing(|| "write JSON".into())
 }

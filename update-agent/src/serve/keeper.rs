@@ -21,6 +21,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::desk::{Answer, Desk};
 use crate::api::{Envelope, MAX_ANSWER, MAX_REQUEST, Problem, Reply, channel};
 use crate::error::{Doing, Error, Result};
+use crate::plain_file;
 use crate::serve::log;
 
 /// What a keeper needs.
@@ -104,10 +105,7 @@ impl Shared {
 /// Only root may connect. Until the mode is set nobody else can either: connecting needs the right to write, which the usual mask
 /// takes from all others.
 fn listen(socket: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(socket) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
-        _ => {}
-    }
+    plain_file::remove_if_there(socket)?;
     let listener = UnixListener::bind(socket)?;
     fs::set_permissions(socket, Permissions::from_mode(0o600))?;
     Ok(listener)
@@ -173,7 +171,6 @@ fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
     match channel::receive::<Vec<String>>(&mut input, MAX_REQUEST) {
         Ok(Some(unconfined)) => {
             for kept in unconfined {
-                let kept = crate::reader::frame::printable(kept.as_bytes());
                 log(&format!("the process that serves clients is not confined as on an appliance: {kept}"));
             }
         }

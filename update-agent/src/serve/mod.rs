@@ -21,11 +21,12 @@ use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use appliance::mount::device_on;
 use formats::boot_report::REPORT_PATH;
 
 use crate::api::SOCKET;
 use crate::error::{Error, Result};
-use crate::reader::Program;
+use crate::reader::{Program, frame};
 use crate::status;
 use crate::watchdog::Watchdogs;
 use crate::workplace::{DATA, Place};
@@ -162,8 +163,7 @@ impl Records {
 
 /// True when a file system is mounted on `directory`.
 pub fn mounted(directory: &str) -> bool {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    mounts.lines().any(|line| line.split(' ').nth(1) == Some(directory))
+    device_on(Path::new(directory)).is_ok_and(|device| device.is_some())
 }
 
 /// One line to whoever started this program: init's console, or the journal.
@@ -171,7 +171,7 @@ pub fn mounted(directory: &str) -> bool {
 /// Once the daemon runs, a thread of its own writes: a console that stands still must not stop whoever feeds the watchdog. Lines
 /// that find no room are lost. What clients and packages say is part of some lines, so nothing in them can steer a terminal.
 pub fn log(text: &str) {
-    let line: String = text.chars().take(LINE).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let line: String = frame::printable(text.as_bytes()).chars().take(LINE).collect();
     match WRITER.get() {
         Some(writer) => drop(writer.try_send(line)),
         None => write_line(&line),
