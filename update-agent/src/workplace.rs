@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use formats::boot_report::{BootFailure, BootReport, FAILURES_LIMIT, FAILURES_PATH, REPORT_PATH, SiteReport};
@@ -15,7 +14,7 @@ use crate::disk::appliance::Appliance;
 use crate::disk::image::Image;
 use crate::disk::{Disk, Part};
 use crate::error::{At, Doing, Error, Result};
-use crate::health::{self, Examiner, Nothing, Rounds};
+use crate::health::{Examiner, Nothing, Shared};
 use crate::journal::{Directory, Journal, Memory, Store};
 use crate::lifecycle::{Agent, Running};
 use crate::plain_file;
@@ -111,7 +110,7 @@ impl Workplace {
             trust,
             running: Some(running(report)),
             failures: failures(),
-            health: Box::new(Rounds::new(Arc::new(health::Appliance::default()))),
+            health: Box::new(Shared::of_this_machine()),
             actor: None,
             lock: lock(access)?,
         })

@@ -1,12 +1,11 @@
 //! `health`: every check once, now.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use formats::boot_report::REPORT_PATH;
 
 use crate::error::{Error, Result};
-use crate::health::{Appliance, Checklist, Finding, Rounds, operators_file};
+use crate::health::{Checklist, Finding, Shared, operators_file};
 use crate::judge;
 use crate::lifecycle::silent;
 use crate::serve::mounted;
@@ -47,7 +46,7 @@ pub(crate) fn findings(report: &Path, trust: Option<&Path>) -> Result<Vec<Findin
     let workplace = Workplace::appliance(&report, trust, Access::Look)?;
     let list = Checklist::new(&workplace.agent(&silent).facts(), operators_file(Path::new(DATA)));
     let mut findings = vec![judge::finding(&report, mounted(DATA))];
-    findings.extend(Rounds::new(Arc::new(Appliance::default())).run(&list));
+    findings.extend(Shared::of_this_machine().run(&list));
     Ok(findings)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use formats::health::MAX_FILE;
 
-use super::{Checklist, Finding, OPERATOR_PATH, Rounds};
+use super::{Checklist, Finding, OPERATOR_PATH, Shared};
 use crate::lifecycle::Facts;
 use crate::plain_file;
 use crate::workplace::DATA;
@@ -26,7 +26,7 @@ impl Examiner for Nothing {
     }
 }
 
-impl Examiner for Rounds {
+impl Examiner for Shared {
     fn failing(&self, facts: &Facts) -> Vec<String> {
         let list = Checklist::new(facts, operators_file(Path::new(DATA)));
         let failing = self.run(&list).into_iter().filter(|finding| !finding.holds());

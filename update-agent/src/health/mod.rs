@@ -1,8 +1,8 @@
 //! Is this appliance well? Which checks apply, what they found, and what that means for a release on trial.
 //!
 //! The checks are data ([`formats::health`]); [`Checklist`] collects those of base, site and operator, [`Rounds`] runs all of them at
-//! once, each with its time limit, through [`Probes`] (the real machine, or a simulated one), and [`verdict`] judges. What follows
-//! from a verdict is decided in `serve::overseer`.
+//! once, each with its time limit, through [`Probes`] (the real machine, or a simulated one), [`Shared`] does so for whoever asks, and
+//! [`verdict`] judges. What follows from a verdict is decided in `serve::overseer`.
 
 mod appliance;
 mod checklist;
@@ -12,6 +12,7 @@ mod finding;
 mod http;
 mod process;
 mod rounds;
+mod shared;
 pub mod simulated;
 
 pub use appliance::Appliance;
@@ -19,6 +20,7 @@ pub use checklist::{Asked, Checklist, OPERATOR_PATH};
 pub use examiner::{Examiner, Nothing, operators_file};
 pub use finding::{Finding, Verdict, verdict};
 pub use rounds::Rounds;
+pub use shared::Shared;
 
 /// What a check saw: nothing to complain about, or what was wrong.
 pub type Seen = Result<(), Miss>;
