@@ -77,9 +77,10 @@ impl PackageFile {
         self.delivery.eula.as_deref()
     }
 
-    /// What the reading process could not give away of its rights; empty on an appliance.
-    pub fn unconfined(&self) -> &str {
-        &self.delivery.unconfined
+    /// What the reading process could not give away of its rights, a sentence each; none on an appliance.
+    pub fn unconfined(&self) -> impl Iterator<Item = String> {
+        let kept = self.delivery.unconfined.iter();
+        kept.map(|kept| format!("the process that reads the package is not confined as on an appliance: {kept}"))
     }
 }
 

@@ -82,6 +82,34 @@ fn a_base_is_installed_and_taken_back() {
 }
 
 #[test]
+fn an_ordinary_user_is_told_what_the_reader_of_the_package_keeps() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    let bench = Bench::new();
+    let package = bench.package(Kind::Base, 2);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_update-agent"));
+    command.arg("install").arg(&package).arg("--disk").arg(bench.path("disk.img"));
+    command.arg("--trust").arg(bench.path("trust.json"));
+    if nix::unistd::geteuid().is_root() {
+        // Whoever may start the program and write to the image; a program of its own, for it may lie where only root looks.
+        let program = bench.path("update-agent");
+        fs::copy(env!("CARGO_BIN_EXE_update-agent"), &program).unwrap();
+        for (path, mode) in [(bench.directory.path(), 0o755), (&bench.path("disk.img"), 0o666), (&program, 0o755)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut other = Command::new(program);
+        other.args(command.get_args()).uid(65_531).gid(65_531);
+        command = other;
+    }
+    let output = command.output().unwrap();
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("is not confined as on an appliance: it keeps the rights of user "), "{said}");
+}
+
+#[test]
 fn a_site_is_switched() {
     let bench = Bench::new();
     assert_eq!(bench.install(&bench.package(Kind::Site, 11)).status.code(), Some(0));

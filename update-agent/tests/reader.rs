@@ -112,6 +112,19 @@ fn an_honest_reader_hands_over_exactly_the_image() {
 }
 
 #[test]
+fn what_a_reader_could_not_give_away_comes_as_it_said_it_line_by_line_and_steers_no_terminal() {
+    let release = release(Package::Base, 2);
+    let mut said = taken_apart(&transcript(&release.package));
+    let unconfined = |said: &[(Kind, Vec<u8>)]| {
+        let length = Bytes(release.package.len() as u64);
+        Delivery::open(Script::new(put_together(said)), &trust(), length, "package").unwrap().unconfined
+    };
+    assert_eq!(unconfined(&said), Vec::<String>::new());
+    said[0].1 = b"it keeps the network: no\nit keeps \x1b[2Jthe\rrest\n".to_vec();
+    assert_eq!(unconfined(&said), ["it keeps the network: no", "it keeps ?[2Jthe?rest"]);
+}
+
+#[test]
 fn the_trust_store_is_sent_only_after_the_manifest_is_verified() {
     let mut release = release(Package::Base, 2);
     let mut script = Script::new(transcript(&release.package));

@@ -65,9 +65,7 @@ pub(super) fn named(package: &Path) -> Result<Package> {
 fn into_image(options: &Options) -> Result<()> {
     let workplace = Workplace::open(&options.place, Access::Change)?;
     let mut package = PackageFile::open(&options.package, workplace.trust(), &Program::own())?;
-    for kept in package.unconfined().lines() {
-        log(&format!("the process that reads the package is not confined as on an appliance: {kept}"));
-    }
+    package.unconfined().for_each(|kept| log(&kept));
     let verified = package.verified().clone();
     let release = verified.manifest();
     log(&format!("{} {}, signed by {}", release.name, release.version, verified.signer_names()));

@@ -17,8 +17,8 @@ use crate::source::Source;
 pub struct Delivery<S> {
     stream: S,
     name: String,
-    /// What the reader could not give away, one line each.
-    pub unconfined: String,
+    /// What the reader could not give away, a sentence each.
+    pub unconfined: Vec<String>,
     /// The manifest and who signed it.
     pub verified: VerifiedManifest,
     /// What is new, in the words of its makers.
@@ -48,7 +48,7 @@ impl<S: Read + Write> Delivery<S> {
             let mut content = Vec::new();
             frame::receive(stream, &[kind], &mut content).map(|_| content).map_err(|problem| sorted(problem, name))
         };
-        let unconfined = frame::printable(&next(&mut stream, Kind::Confined)?);
+        let unconfined = lines(&next(&mut stream, Kind::Confined)?);
         let manifest = next(&mut stream, Kind::Manifest)?;
         let signatures = next(&mut stream, Kind::Signatures)?;
         let verified = package::verify(&manifest, &signatures, trust, &[Role::Base, Role::Site]);
@@ -128,6 +128,11 @@ impl<S: Read + Write + Send> Source for Delivery<S> {
         }
         Ok(true)
     }
+}
+
+/// The lines of a text, each safe to print.
+fn lines(text: &[u8]) -> Vec<String> {
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(frame::printable).collect()
 }
 
 /// What it means when the second pass finds what the first one did not.

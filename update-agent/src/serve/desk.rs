@@ -124,6 +124,7 @@ impl Desk {
         let verified = package.verified().clone();
         let release = verified.manifest();
         let mut steps = vec![format!("{} {}, signed by {}", release.name, release.version, verified.signer_names())];
+        steps.extend(package.unconfined());
         steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: order.hardware.clone(), firmware };
