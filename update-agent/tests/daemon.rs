@@ -326,6 +326,43 @@ fn what_is_no_request_is_refused_and_the_next_one_answered() {
     drop(idle);
 }
 
+/// As many as there may be, twice over: half of them ask and ask and never read, half have had their answer and say no more.
+#[test]
+fn clients_that_read_nothing_or_say_nothing_keep_nobody_out_for_long() {
+    let bench = Bench::new();
+    let request = b"GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n";
+    let connect = || UnixStream::connect(bench.path("agent.sock")).unwrap();
+    for reads in [false, true] {
+        let held: Vec<UnixStream> = (0..16)
+            .map(|_| {
+                let mut stream = connect();
+                if reads {
+                    stream.write_all(request).unwrap();
+                    assert!(stream.read(&mut [0; 12]).unwrap() > 0);
+                } else {
+                    stream.set_nonblocking(true).unwrap();
+                    // Until no answer finds room any more, and no question either.
+                    let until = Instant::now() + Duration::from_secs(10);
+                    let (mut full, mut sent) = (0, 0);
+                    while full < 20 && Instant::now() < until {
+                        if let Ok(written) = stream.write(&request[sent..]) {
+                            (full, sent) = (0, (sent + written) % request.len());
+                        } else {
+                            full += 1;
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
+                    }
+                }
+                stream
+            })
+            .collect();
+        let asked = Instant::now();
+        bench.get("/v1/job");
+        assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
+        drop(held);
+    }
+}
+
 #[test]
 fn without_a_daemon_a_command_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();

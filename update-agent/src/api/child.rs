@@ -1,7 +1,7 @@
 //! The process that has the socket: listening socket on file descriptor 0, the keeper on file descriptor 1.
 //!
-//! Known attacks and our defence: endless or slow heads and bodies (limits in bytes and seconds), more connections than anybody needs
-//! (they wait), JSON that is no request (refused here; the keeper parses again), a parser taken over (nothing to gain, see
+//! Known attacks and our defence: endless or slow heads and bodies (limits in bytes and seconds), connections kept without a
+//! word or without taking the answers (ended after the same time), more connections than anybody needs (they wait), JSON that is no request (refused here; the keeper parses again), a parser taken over (nothing to gain, see
 //! [`crate::reader::confine`]; the keeper ends and restarts whoever breaks the protocol).
 
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::hurried::Hurried;
 use super::route::{self, problem};
 use super::{Envelope, MAX_ANSWER, MAX_REQUEST, Peer, Reply, channel};
 use crate::code::Code;
@@ -88,7 +89,7 @@ async fn converse(stream: UnixStream, keeper: Arc<Keeper>) {
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Hurried::new(stream, PATIENCE)), service);
     // The client sees the same problem from its side.
     drop(connection.await);
 }
@@ -192,7 +193,7 @@ const OPEN_FILES: u64 = 64;
 const CONNECTIONS: usize = 16;
 /// Longest head of a request.
 const HEAD: usize = 16 << 10;
-/// For a head, and for a body.
+/// For a head, which includes the pause before it, for a body, and for taking an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For the keeper's answer: none takes longer, what does is a job.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(100);

@@ -10,6 +10,7 @@
 pub mod channel;
 pub mod child;
 pub mod client;
+mod hurried;
 pub mod route;
 
 use std::fmt;
