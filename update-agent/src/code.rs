@@ -72,6 +72,8 @@ codes! {
     OtherProduct = "other-product", 4;
     /// Packages of this kind are not accepted.
     KindNotAccepted = "kind-not-accepted", 4;
+    /// The signed root hash is not that of the signed image.
+    WrongRootHash = "wrong-root-hash", 4;
     /// A slot is not what was signed any more.
     SlotDamaged = "slot-damaged", 4;
 

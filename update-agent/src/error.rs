@@ -41,6 +41,9 @@ pub enum Error {
     /// What was written is not what is read.
     #[error("{0}")]
     NotKept(String),
+    /// A package whose signed root hash is not that of its signed image.
+    #[error("the package contradicts itself: {0}")]
+    WrongRootHash(String),
     /// A slot is not what was signed any more.
     #[error("{0}")]
     Rotten(String),
@@ -185,6 +188,7 @@ impl Error {
             Self::Content { cause, .. } => content_code(cause),
             Self::Refused(_) => Code::BootStateRefuses,
             Self::NotKept(_) => Code::NotKept,
+            Self::WrongRootHash(_) => Code::WrongRootHash,
             Self::Rotten(_) => Code::SlotDamaged,
             Self::NotNow(refusal) => refusal.code(),
             Self::Unfit(unfit) => unfit.misfit.code(),

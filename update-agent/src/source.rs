@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use formats::Bytes;
+use formats::{Bytes, Digest};
 use formats::signature::VerifiedManifest;
 use formats::trust::TrustStore;
 
@@ -17,8 +17,8 @@ pub trait Source: Send {
     /// Its signature set.
     fn signatures(&self) -> &[u8];
     /// The next piece of the slot image into `piece`, at least one block long and a multiple of 4096 bytes, checked against the
-    /// package's signed index. False at the end of the image.
-    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool>;
+    /// package's signed index. Returns its digest in that index; nothing at the end of the image.
+    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<Option<Digest>>;
 }
 
 /// A package file, read by a process that may do nothing else. It was checked once to its end, and is checked again while it is used,
@@ -93,7 +93,7 @@ impl Source for PackageFile {
         self.delivery.signatures()
     }
 
-    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<Option<Digest>> {
         self.delivery.next_piece(piece).map_err(|problem| explained(problem, &mut self.reader))
     }
 }
@@ -133,12 +133,12 @@ impl Source for InMemory {
         &self.signatures
     }
 
-    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<Option<Digest>> {
         let rest = self.image.get(self.position..).unwrap_or_default();
         let next = rest.get(..self.piece).unwrap_or(rest);
         piece.clear();
         piece.extend_from_slice(next);
         self.position = self.position.saturating_add(next.len());
-        Ok(!piece.is_empty())
+        Ok((!piece.is_empty()).then(|| Digest::of(piece)))
     }
 }

@@ -71,6 +71,7 @@ fn refusals() -> Vec<Error> {
     all.push(Error::Reader("x".into()));
     all.push(Error::Rotten("x".into()));
     all.push(Error::NotKept("x".into()));
+    all.push(Error::WrongRootHash("x".into()));
     all.extend([Error::SiteNotSwitched("x".into()), Error::SiteDown("x".into()), Error::NoSiteHook("x".into())]);
     all.push(Error::Busy("x".into()));
     all

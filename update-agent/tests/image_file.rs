@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use fixtures::{release, trust};
+use fixtures::{release, release_with, trust};
 use formats::manifest::Kind;
 
 struct Bench {
@@ -159,6 +159,24 @@ fn a_swapped_payload_is_refused_before_the_image_changes() {
     let before = fs::read(bench.path("disk.img")).unwrap();
     assert!(problem(&bench.install(&path), 3).ends_with("[digest-mismatch]\n"));
     assert!(fs::read(bench.path("disk.img")).unwrap() == before);
+}
+
+#[test]
+fn a_package_whose_signed_root_hash_is_not_that_of_its_image_is_the_packages_fault_and_leaves_the_slot_empty() {
+    let bench = Bench::new();
+    let wrong = release_with(Kind::Base, 2, |manifest| {
+        let image = manifest.image.as_mut().unwrap();
+        image.root_hash = formats::Digest::of(b"something else");
+    });
+    let path = bench.path("wrong.pkg");
+    fs::write(&path, wrong.package).unwrap();
+    let text = problem(&bench.install(&path), 4);
+    assert!(text.contains("does not match the root hash") && text.ends_with("[wrong-root-hash]\n"), "{text}");
+    let status = bench.status();
+    assert!(status.contains("next      slot A, demo-base 1.0.0"), "{status}");
+    assert!(status.lines().any(|line| line.trim() == "base B    empty"), "{status}");
+    // What it is really made of goes in.
+    assert_eq!(bench.install(&bench.package(Kind::Base, 2)).status.code(), Some(0));
 }
 
 #[test]

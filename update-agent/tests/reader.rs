@@ -98,7 +98,7 @@ fn received(release: &Release, transcript: Vec<u8>) -> Result<Vec<u8>> {
 
 fn drain(source: &mut dyn Source) -> Result<Vec<u8>> {
     let (mut image, mut piece) = (Vec::new(), Vec::new());
-    while source.next_piece(&mut piece)? {
+    while source.next_piece(&mut piece)?.is_some() {
         image.extend_from_slice(&piece);
     }
     Ok(image)

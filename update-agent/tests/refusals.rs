@@ -223,6 +223,9 @@ fn every_forgotten_write_is_noticed_before_the_switch() {
             // Forgotten, and written over again later by the same installation.
             assert_eq!(disk.medium().part(Part::Base(B))[..three.image.len()], three.image);
         }
+        if let Err(problem) = &result {
+            assert_eq!(problem.code(), "not-kept", "write {number}: the disk is at fault, not the package: {problem}");
+        }
         with_agent(&disk, Some(running(A, Some(A))), |agent| {
             let armed = matches!(derive(&agent.facts()), State::Armed { .. });
             assert_eq!(armed, result.is_ok(), "write {number}: {:?}", result.as_ref().err().map(ToString::to_string));
@@ -262,7 +265,7 @@ fn a_package_that_ends_early_or_lies_about_its_root_hash_leaves_the_slot_empty()
     short.image.truncate(8192);
     let mut wrong = three.source();
     wrong.image[20_000] ^= 1;
-    for (mut source, wanted) in [(short, "the image ends after"), (wrong, "does not hold what was written")] {
+    for (mut source, wanted) in [(short, "the image ends after"), (wrong, "the package contradicts itself: the image is the one in the package")] {
         let disk = disk();
         let result = with_agent(&disk, Some(running(A, Some(A))), |agent| {
             agent.install(&three.verified, &mut source, &said(None))

@@ -112,7 +112,7 @@ impl<S: Read + Write + Send> Source for Delivery<S> {
         &self.signatures
     }
 
-    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<bool> {
+    fn next_piece(&mut self, piece: &mut Vec<u8>) -> Result<Option<Digest>> {
         self.check()?;
         let Some(chunk) = self.index.next() else {
             piece.clear();
@@ -120,13 +120,13 @@ impl<S: Read + Write + Send> Source for Delivery<S> {
                 self.receive(Kind::End, piece)?;
                 self.ended = true;
             }
-            return Ok(false);
+            return Ok(None);
         };
         self.receive(Kind::Piece, piece)?;
         if u64::from(chunk.length) != piece.len() as u64 || Digest::of(piece) != chunk.digest {
             return Err(not_signed(&format!("the piece of {} bytes at {}", piece.len(), chunk.offset.0)));
         }
-        Ok(true)
+        Ok(Some(chunk.digest))
     }
 }
 

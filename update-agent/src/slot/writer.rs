@@ -17,11 +17,11 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use formats::Bytes;
 use formats::footer;
 use formats::manifest::ImageInfo;
 use formats::signature::VerifiedManifest;
-use formats::verity::{BLOCK_SIZE, Block};
+use formats::verity::{BLOCK_SIZE, Block, Fault};
+use formats::{Bytes, Digest};
 
 use super::check;
 use crate::disk::{Disk, Part};
@@ -68,11 +68,9 @@ pub fn write(
     let footer = footer::encode(source.manifest(), source.signatures()).at(place)?;
 
     erase(disk, part)?;
-    let head = fill(disk, part, image, source, progress)?;
+    let Filled { head, pieces } = fill(disk, part, image, source, progress)?;
     if let Some(fault) = check(disk, part, image, Some(&head), progress)? {
-        return Err(Error::NotKept(format!(
-            "{part} does not hold what was written: {fault}; try again, and replace the disk if it happens again"
-        )));
+        return Err(blame(disk, part, image, &head, &pieces, &fault));
     }
     keep(disk, part, Bytes(0), &head, "first block")?;
     keep(disk, part, footer_at, &footer, "footer")
@@ -90,7 +88,20 @@ pub fn erase(disk: &dyn Disk, part: Part) -> Result<()> {
     disk.flush(part).doing(doing)
 }
 
-/// Step 2. Returns the first block. The next pieces are unpacked in a thread of their own while one is being written: neither the disk
+/// What step 2 leaves: the first block, which is not on the disk yet, and what was written.
+struct Filled {
+    head: Block,
+    pieces: Vec<Written>,
+}
+
+/// One piece, the first block included.
+struct Written {
+    at: u64,
+    length: usize,
+    digest: Digest,
+}
+
+/// Step 2. The next pieces are unpacked in a thread of their own while one is being written: neither the disk
 /// nor the processor waits for the other.
 fn fill(
     disk: &dyn Disk,
@@ -98,7 +109,7 @@ fn fill(
     image: &ImageInfo,
     source: &mut dyn Source,
     progress: Progress<'_>,
-) -> Result<Block> {
+) -> Result<Filled> {
     thread::scope(|scope| {
         let (filled, pieces) = sync_channel(PIECES);
         let (empty, used) = sync_channel(PIECES);
@@ -116,11 +127,11 @@ fn fill(
 }
 
 /// Turns a source into pieces, until it ends, fails, or the writer has gone.
-fn unpack(source: &mut dyn Source, used: &Receiver<Vec<u8>>, filled: &SyncSender<Result<Vec<u8>>>) {
+fn unpack(source: &mut dyn Source, used: &Receiver<Vec<u8>>, filled: &SyncSender<Result<Piece>>) {
     while let Ok(mut piece) = used.recv() {
         let next = match source.next_piece(&mut piece) {
-            Ok(true) => Ok(piece),
-            Ok(false) => return,
+            Ok(Some(digest)) => Ok((piece, digest)),
+            Ok(None) => return,
             Err(problem) => Err(problem),
         };
         let last = next.is_err();
@@ -134,15 +145,16 @@ fn fill_from(
     disk: &dyn Disk,
     part: Part,
     image: &ImageInfo,
-    pieces: &Receiver<Result<Vec<u8>>>,
+    pieces: &Receiver<Result<Piece>>,
     empty: &SyncSender<Vec<u8>>,
     progress: Progress<'_>,
-) -> Result<Block> {
+) -> Result<Filled> {
     let doing = || format!("write {part}");
     let mut head = None;
+    let mut written = Vec::new();
     let mut at = 0_u64;
     while let Ok(piece) = pieces.recv() {
-        let piece = piece?;
+        let (piece, digest) = piece?;
         let end = at.saturating_add(piece.len() as u64);
         if end > image.size.0 {
             return Err(Error::Source(format!("the image goes on after the {} its manifest says", image.size)));
@@ -157,6 +169,7 @@ fn fill_from(
         if !rest.is_empty() {
             disk.write(part, at.saturating_add(skip), rest).doing(doing)?;
         }
+        written.push(Written { at, length: piece.len(), digest });
         at = end;
         progress(Phase::Writing, Bytes(at), image.size);
         // Nobody wants it any more once the source has ended.
@@ -166,7 +179,34 @@ fn fill_from(
         return Err(Error::Source(format!("the image ends after {} of {}", Bytes(at), image.size)));
     }
     disk.flush(part).doing(doing)?;
-    head.ok_or_else(|| Error::Source("the image begins with a piece shorter than one block".into()))
+    let head = head.ok_or_else(|| Error::Source("the image begins with a piece shorter than one block".into()))?;
+    Ok(Filled { head, pieces: written })
+}
+
+/// Whose fault it is that the slot is not what its manifest says. Each piece was the signed one when it was written; if each still is,
+/// and the same fault is found again, the disk is well, and the root hash was never that of this image.
+fn blame(disk: &dyn Disk, part: Part, image: &ImageInfo, head: &Block, pieces: &[Written], fault: &Fault) -> Error {
+    let kept = pieces.iter().try_fold(true, |kept, piece| Ok(kept && is_kept(disk, part, head, piece)?));
+    let again = || check(disk, part, image, Some(head), &|_, _, _| {});
+    match kept.and_then(|kept| Ok(kept && again()?.as_ref() == Some(fault))) {
+        Ok(true) => Error::WrongRootHash(format!(
+            "the image is the one in the package, but {fault}; {part} is empty and what runs keeps running: get a package that was made \
+             correctly"
+        )),
+        Ok(false) => Error::NotKept(format!(
+            "{part} does not hold what was written: {fault}; try again, and replace the disk if it happens again"
+        )),
+        Err(problem) => problem,
+    }
+}
+
+fn is_kept(disk: &dyn Disk, part: Part, head: &Block, piece: &Written) -> Result<bool> {
+    let mut back = vec![0; piece.length];
+    disk.read(part, piece.at, &mut back).doing(|| format!("read back {part}"))?;
+    if let (0, Some(first)) = (piece.at, back.first_chunk_mut::<BLOCK_SIZE>()) {
+        *first = *head;
+    }
+    Ok(Digest::of(&back) == piece.digest)
 }
 
 /// Steps 4 and 5: writes bytes and believes the disk only when it gives them back.
@@ -182,6 +222,9 @@ fn keep(disk: &dyn Disk, part: Part, at: Bytes, bytes: &[u8], what: &str) -> Res
         Err(Error::NotKept(format!("the disk does not keep the {what} of {part}; replace the disk")))
     }
 }
+
+/// With its digest in the signed index.
+type Piece = (Vec<u8>, Digest);
 
 /// Pieces of at most [`MAX_CHUNK`](formats::package::MAX_CHUNK) bytes between source and disk: one being unpacked, one waiting, one being
 /// written.
