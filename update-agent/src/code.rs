@@ -32,6 +32,8 @@ macro_rules! codes {
 codes! {
     /// The command line contradicts itself.
     Usage = "usage", 2;
+    /// What was named is no regular file.
+    NotAFile = "not-a-file", 2;
 
     /// The bytes break a rule of their format.
     Malformed = "malformed", 3;

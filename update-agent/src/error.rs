@@ -162,6 +162,14 @@ pub enum Error {
     /// The command line contradicts itself.
     #[error("{0}")]
     Usage(String),
+    /// A path that somebody named leads to no regular file.
+    #[error("{name} is {what}; name a regular file, for example a copy of it")]
+    NotAFile {
+        /// What was named.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// This should be impossible.
     #[error("bug: {0}; nothing was changed")]
     Bug(String),
@@ -208,6 +216,7 @@ impl Error {
             Self::Busy(_) | Self::AtWork { .. } => Code::Busy,
             Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
+            Self::NotAFile { .. } => Code::NotAFile,
             Self::Bug(_) => Code::Bug,
         }
     }

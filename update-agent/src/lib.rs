@@ -24,6 +24,7 @@ pub mod judge;
 mod kernel_log;
 pub mod lifecycle;
 pub mod network;
+mod named_file;
 mod plain_file;
 pub mod reader;
 pub mod serve;

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use formats::{Bytes, Digest};
 use formats::signature::VerifiedManifest;
 use formats::trust::TrustStore;
+use formats::{Bytes, Digest};
 
 use crate::error::{Doing, Error, Result};
+use crate::named_file;
 use crate::reader::{Delivery, Patient, Process, Program};
 
 /// A release being read, once, from front to back. Its pieces are made in another thread than the one that writes them.
@@ -34,7 +35,7 @@ impl PackageFile {
     /// what only shows once a frame is decompressed; a frame that lies about itself was signed so.
     pub fn open(path: &Path, trust: &TrustStore, program: &Program) -> Result<Self> {
         let name = format!("package \"{}\"", path.display());
-        let file = File::open(path).doing(|| format!("open {name}"))?;
+        let file = named_file::open(path, &name)?;
         Self::read(file, &name, trust, program)
     }
 

@@ -74,6 +74,7 @@ fn refusals() -> Vec<Error> {
     all.push(Error::WrongRootHash("x".into()));
     all.extend([Error::SiteNotSwitched("x".into()), Error::SiteDown("x".into()), Error::NoSiteHook("x".into())]);
     all.push(Error::Busy("x".into()));
+    all.extend([Error::Usage("x".into()), Error::NotAFile { name: "x".into(), what: "a pipe" }]);
     all
 }
 

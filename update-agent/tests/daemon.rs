@@ -190,7 +190,7 @@ fn the_exit_code_and_the_last_word_of_a_command_are_those_of_its_job() {
         (bench.base(0), 5, "[below-floor]"),
         (bench.path("none.pkg"), 6, "[not-found]"),
         (bench.path("0123456789abcdef"), 6, "[not-found]"),
-        (bench.directory.path().into(), 2, "[usage]"),
+        (bench.directory.path().into(), 2, "[not-a-file]"),
     ] {
         let output = text(&bench.run(&["install", shown(&package)]), exit);
         assert!(output.trim_end().ends_with(word), "{output}");
@@ -311,7 +311,7 @@ fn what_is_no_request_is_refused_and_the_next_one_answered() {
     assert_eq!(code("DELETE", "/v1/staged/..%2f..%2fjournal", ""), (404, "not-found".into()));
     assert_eq!(code("DELETE", "/v1/staged/0123456789abcdef", ""), (404, "not-found".into()));
     assert_eq!(code("POST", "/v1/eula", r#"{"file":"relative.pkg"}"#), (400, "usage".into()));
-    assert_eq!(code("POST", "/v1/eula", r#"{"file":"/dev/zero"}"#), (400, "usage".into()));
+    assert_eq!(code("POST", "/v1/eula", r#"{"file":"/dev/zero"}"#), (400, "not-a-file".into()));
     for rubbish in [&b"\0\xff\xfe rubbish\r\n\r\n"[..], b"GET /v1/status HTTP/9.9\r\n\r\n", &vec![b'A'; 40_000], b""] {
         let mut stream = UnixStream::connect(bench.path("agent.sock")).unwrap();
         drop(stream.write_all(rubbish));

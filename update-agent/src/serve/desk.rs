@@ -3,8 +3,7 @@
 //! Each request opens the disk anew and each change holds the lock of the appliance, so the daemon, the commands and the loop that
 //! commits never change one disk at the same time.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use crate::error::{Doing, Error, Result};
 use crate::eula;
 use crate::health::Finding;
 use crate::lifecycle::{Model, silent};
+use crate::named_file;
 use crate::reader::Program;
 use crate::source::PackageFile;
 use crate::staging::Staging;
@@ -211,18 +211,13 @@ fn go_down(workplace: Workplace) -> Result<()> {
     held.map(drop).doing(|| "start a thread that holds the disk".into())
 }
 
-/// Opens a package file by the path a client named. It may be a link, but only to a regular file: a pipe would block for ever.
+/// Opens a package file by the path a client named.
 fn open(path: &Path) -> Result<(File, String)> {
     let name = format!("package \"{}\"", path.display());
     if !path.is_absolute() {
         return Err(Error::Usage(format!("{name}: the path has to be absolute")));
     }
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
-    let file = file.doing(|| format!("open {name}"))?;
-    if !file.metadata().doing(|| format!("measure {name}"))?.is_file() {
-        return Err(Error::Usage(format!("{name} is not a regular file")));
-    }
-    Ok((file, name))
+    Ok((named_file::open(path, &name)?, name))
 }
 
 fn value(facts: &impl serde::Serialize) -> Result<Value> {
