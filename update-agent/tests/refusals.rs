@@ -14,7 +14,7 @@ use update_agent::disk::Part;
 use update_agent::disk::simulated::{Disk, Fault, Operation};
 use update_agent::error::Error;
 use update_agent::journal::Outcome;
-use update_agent::lifecycle::{Agent, Done, Model, Running, State, derive};
+use update_agent::lifecycle::{Agent, Done, Model, Running, Spare, State, derive, summarize};
 
 const GOOD: SlotState = SlotState::GOOD;
 
@@ -265,7 +265,10 @@ fn a_package_that_ends_early_or_lies_about_its_root_hash_leaves_the_slot_empty()
     short.image.truncate(8192);
     let mut wrong = three.source();
     wrong.image[20_000] ^= 1;
-    for (mut source, wanted) in [(short, "the image ends after"), (wrong, "the package contradicts itself: the image is the one in the package")] {
+    for (mut source, wanted) in [
+        (short, "the image ends after"),
+        (wrong, "the package contradicts itself: the image is the one in the package"),
+    ] {
         let disk = disk();
         let result = with_agent(&disk, Some(running(A, Some(A))), |agent| {
             agent.install(&three.verified, &mut source, &said(None))
@@ -322,4 +325,60 @@ fn a_good_release_that_is_started_until_no_try_is_left_is_given_up_with_its_reas
         assert_eq!(facts.floor(Kind::Base, "demo-base"), Some(2));
         assert_eq!(facts.boot.unwrap().order, B);
     });
+}
+
+#[test]
+fn a_release_that_the_boot_loader_could_not_load_is_given_up_at_once_with_that_reason() {
+    let [one, two] = [release(Kind::Base, 1), release(Kind::Base, 2)];
+    let trial = |tries| SlotState { good: false, tries };
+    let on = |tries| {
+        let boot = BootState { last: Some(A), ..state(B, GOOD, trial(tries), None) };
+        Disk::new(medium([Some(&one), Some(&two)], [None, None], &boot))
+    };
+    // Nothing was tried yet, and without a start nobody knows: neither is a failure.
+    with_agent(&on(3), Some(running(A, None)), |agent| {
+        assert!(matches!(derive(&agent.facts()), State::Armed { candidate: B, tries: 3, .. }));
+    });
+    with_agent(&on(2), None, |agent| {
+        assert!(matches!(derive(&agent.facts()), State::Armed { candidate: B, tries: 2, .. }));
+    });
+    for tries in [1, 2] {
+        let disk = on(tries);
+        with_agent(&disk, Some(running(A, None)), |agent| {
+            assert_eq!(derive(&agent.facts()), State::NotLoaded { home: A, candidate: B, tries });
+            let before = summarize(&agent.facts());
+            assert_eq!((before.on_trial, before.failed.len(), before.failed[0].slot), (None, 1, B));
+            assert!(before.failed[0].reason.starts_with("the boot loader could not start it"), "{:?}", before.failed);
+            let done = agent.settle().unwrap();
+            assert_eq!(done.state, State::Steady { home: A, spare: Spare::Unproven });
+            let facts = agent.facts();
+            let Some((failed, B, Outcome::FellBack { reason }, _)) = facts.history.last(Kind::Base) else {
+                panic!("{:?}", facts.history);
+            };
+            assert_eq!((failed.sequence, reason), (2, &before.failed[0].reason));
+            assert_eq!(summarize(&facts).failed, before.failed);
+            assert_eq!(facts.boot.unwrap().order, A);
+            assert_eq!(agent.settle().unwrap().steps, Vec::<String>::new());
+        });
+        // The same one again is no repetition: this time it may be read.
+        let done = with_agent(&disk, Some(running(A, None)), |agent| {
+            agent.install(&two.verified, &mut two.source(), &said(None))
+        });
+        assert!(matches!(done.unwrap().state, State::Armed { candidate: B, tries: 3, .. }));
+    }
+}
+
+#[test]
+fn a_good_release_that_the_boot_loader_passed_over_is_named_and_keeps_its_tries() {
+    let [one, two] = [release(Kind::Base, 1), release(Kind::Base, 2)];
+    let boot = BootState { last: Some(B), ..state(A, SlotState { good: true, tries: 4 }, GOOD, None) };
+    let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &boot));
+    with_agent(&disk, Some(running(B, None)), |agent| {
+        agent.settle().unwrap();
+        let failed = summarize(&agent.facts()).failed;
+        assert_eq!((failed.len(), failed[0].slot, failed[0].release.sequence), (1, A, 2));
+        assert!(failed[0].reason.contains("at each of the next 4 restarts"), "{failed:?}");
+    });
+    // Where it runs, nothing is wrong.
+    with_agent(&disk, Some(running(A, None)), |agent| assert_eq!(summarize(&agent.facts()).failed, []));
 }

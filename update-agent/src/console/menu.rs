@@ -124,6 +124,7 @@ fn slot_items(state: State, summary: &Summary) -> Vec<Item> {
         // Nothing but a restart, or nothing at all, is possible; the line "update" says why.
         State::Steady { .. }
         | State::Writing { .. }
+        | State::NotLoaded { .. }
         | State::Failed { .. }
         | State::Leaving { .. }
         | State::Unproven { .. }

@@ -167,6 +167,7 @@ fn restarting_into_the_other_slot_is_what_the_state_allows() {
     for state in [
         State::Steady { home: A, spare: Spare::Unproven },
         State::Writing { home: A, target: B },
+        State::NotLoaded { home: A, candidate: B, tries: 2 },
         State::Failed { home: A, failed: B },
         State::Leaving { home: A, running: B },
         State::Unproven { slot: A, runs: true },

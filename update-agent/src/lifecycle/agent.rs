@@ -297,7 +297,11 @@ fn outcome_of(action: &Action, facts: &Facts) -> Option<Outcome> {
 
 /// Why the slot that failed its trial did: what the initramfs program wrote down, else what can be counted.
 pub fn failure_reason(facts: &Facts, state: State) -> String {
-    let State::Failed { failed, .. } = state else { return String::new() };
+    let failed = match state {
+        State::Failed { failed, .. } => failed,
+        State::NotLoaded { .. } => return NOT_LOADED.into(),
+        _ => return String::new(),
+    };
     let build = facts.base.get(failed).manifest().map(|manifest| manifest.build_id);
     let known = facts.failures.iter().rev().find(|failure| match failure.build_id {
         Some(id) => Some(id) == build,
@@ -309,6 +313,10 @@ pub fn failure_reason(facts: &Facts, state: State) -> String {
         |failure| failure.reason.clone(),
     )
 }
+
+/// Why a release was given up that never ran. Only the console heard more.
+const NOT_LOADED: &str = "the boot loader could not start it: a file it needs is missing, damaged or not signed as this machine demands, \
+                          which the console said at that start; install a release that starts, or this one again";
 
 fn holds(facts: &Facts, kind: Kind, slot: SlotId, release: &Manifest) -> bool {
     facts.content(kind, slot).manifest().is_some_and(|there| there.build_id == release.build_id)

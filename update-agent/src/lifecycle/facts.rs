@@ -137,6 +137,15 @@ impl Facts {
         self.boot.is_some_and(|boot| boot.slot(slot).good)
     }
 
+    /// The good base slot that comes first and had tries left, while the other good one runs: the boot loader could not load it at this
+    /// start. With the tries it has left.
+    pub fn good_and_not_loaded(&self) -> Option<(SlotId, u8)> {
+        let (boot, running) = (self.boot?, self.running_base()?);
+        let tries = boot.slot(boot.order).tries;
+        let passed_over = boot.order != running && self.is_good(boot.order) && self.is_good(running) && tries > 0;
+        passed_over.then_some((boot.order, tries))
+    }
+
     /// The site that runs, or on an image file the one that would.
     pub fn active_site(&self) -> Option<SlotId> {
         if let Some(running) = self.running {

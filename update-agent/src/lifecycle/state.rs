@@ -3,6 +3,7 @@
 use std::fmt;
 
 use formats::SlotId;
+use formats::boot_state::TRIAL_TRIES;
 use formats::manifest::Kind;
 
 use super::facts::Facts;
@@ -43,6 +44,15 @@ pub enum State {
         candidate: SlotId,
         /// How often it will be tried again.
         tries_left: u8,
+    },
+    /// `candidate` had tries left, and the boot loader turned to `home` in the same start: it could not load it.
+    NotLoaded {
+        /// The slot that runs.
+        home: SlotId,
+        /// The slot that could not be loaded.
+        candidate: SlotId,
+        /// How often the boot loader would try it again.
+        tries: u8,
     },
     /// `failed`, on trial or good once, was started until no try was left.
     Failed {
@@ -112,6 +122,10 @@ pub fn derive(facts: &Facts) -> State {
     match (boot.slot(second).good, running) {
         (false, running) => State::Unproven { slot: running.unwrap_or(first), runs: running.is_some() },
         (true, Some(running)) if running == first => State::Trial { home: second, candidate: first, tries_left: tries },
+        // A try was counted and `second` runs all the same. A candidate that was loaded and then failed is tried again before `second` is.
+        (true, Some(_)) if (1..TRIAL_TRIES).contains(&tries) => {
+            State::NotLoaded { home: second, candidate: first, tries }
+        }
         (true, _) if tries > 0 => State::Armed { home: second, candidate: first, tries },
         (true, _) => State::Failed { home: second, failed: first },
     }
@@ -144,7 +158,7 @@ impl State {
             | Self::Writing { home, .. }
             | Self::Failed { home, .. }
             | Self::Leaving { home, .. } => Some(*home),
-            Self::Armed { candidate, .. } => Some(*candidate),
+            Self::Armed { candidate, .. } | Self::NotLoaded { candidate, .. } => Some(*candidate),
             Self::Trial { home, candidate, tries_left } => Some(if *tries_left > 0 { *candidate } else { *home }),
             Self::Unproven { slot, .. } => Some(*slot),
             Self::Lost { .. } => None,
@@ -165,6 +179,10 @@ impl fmt::Display for State {
             Self::Trial { home, candidate, tries_left } => write!(
                 f,
                 "slot {candidate} is on trial ({tries_left} more tries); without a commit slot {home} comes back"
+            ),
+            Self::NotLoaded { home, candidate, .. } => write!(
+                f,
+                "slot {candidate} could not be started by the boot loader and is given up; slot {home} is good"
             ),
             Self::Failed { home, failed } => {
                 write!(f, "slot {failed} was started until no try was left; slot {home} is good")

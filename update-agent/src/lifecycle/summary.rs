@@ -188,10 +188,19 @@ fn otherwise(facts: &Facts, state: State) -> Option<SlotId> {
 
 fn failures(facts: &Facts, state: State, site: &SiteState) -> Vec<Failure> {
     let mut failures = Vec::new();
-    if let State::Failed { failed, .. } = state
+    if let State::Failed { failed, .. } | State::NotLoaded { candidate: failed, .. } = state
         && let Some(manifest) = facts.base.get(failed).manifest()
     {
         failures.push(Failure { slot: failed, release: manifest.into(), reason: failure_reason(facts, state) });
+    }
+    if let Some((passed_over, tries)) = facts.good_and_not_loaded()
+        && let Some(manifest) = facts.base.get(passed_over).manifest()
+    {
+        let reason = format!(
+            "the boot loader could not start it, and tries it first at each of the next {tries} restarts before it is given up; install a \
+             release into its slot"
+        );
+        failures.push(Failure { slot: passed_over, release: manifest.into(), reason });
     }
     if let SiteState::Restarted { candidate, .. } = site
         && let Some(manifest) = facts.site.get(*candidate).manifest()

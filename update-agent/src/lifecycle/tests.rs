@@ -4,13 +4,14 @@ use formats::boot_state;
 use super::*;
 use crate::journal::{Outcome, Verb};
 
-const STATES: [State; 12] = [
+const STATES: [State; 13] = [
     State::Steady { home: A, spare: Spare::Good },
     State::Steady { home: A, spare: Spare::Unproven },
     State::Steady { home: B, spare: Spare::Nothing },
     State::Writing { home: A, target: B },
     State::Armed { home: A, candidate: B, tries: 3 },
     State::Trial { home: A, candidate: B, tries_left: 1 },
+    State::NotLoaded { home: A, candidate: B, tries: 2 },
     State::Failed { home: A, failed: B },
     State::Leaving { home: A, running: B },
     State::Unproven { slot: A, runs: true },
@@ -58,6 +59,7 @@ fn the_table_is_this() {
         "AA.!!.", // an interrupted installation
         "A.!S!.", // armed
         "!.SLL.", // on trial
+        "AA.!!S", // not loaded
         "AA.!!S", // failed
         "!!!!!.", // leaving
         "!!S!!.", // the last resort runs
@@ -98,6 +100,7 @@ fn the_slot_that_carries_the_appliance_is_never_written() {
         let (State::Steady { home, .. }
         | State::Writing { home, .. }
         | State::Armed { home, .. }
+        | State::NotLoaded { home, .. }
         | State::Failed { home, .. }) = state
         else {
             panic!("{state:?} allows an installation");

@@ -177,7 +177,7 @@ pub fn transition(state: State, event: &Event) -> Result<Step<State>, Refusal> {
         }
         // Installing the same release twice is done when it is done once; another one takes the place of the first.
         (S::Armed { .. } | S::Trial { .. }, E::Install { same: true }) => Ok(stay(state)),
-        (S::Armed { home, .. }, E::Install { .. }) => Ok(install(home)),
+        (S::Armed { home, .. } | S::NotLoaded { home, .. }, E::Install { .. }) => Ok(install(home)),
         (S::Trial { candidate, .. }, E::Install { .. }) => Err(Refusal::OnTrial { candidate }),
 
         (S::Steady { .. }, E::Commit) => Ok(stay(state)),
@@ -185,23 +185,29 @@ pub fn transition(state: State, event: &Event) -> Result<Step<State>, Refusal> {
         (S::Unproven { slot, runs: true }, E::Commit) => Ok(commit(slot, None)),
         (S::Armed { candidate, .. }, E::Commit) => Err(Refusal::NotStarted { candidate }),
         // What waits for `Settle` is not pending for a commit: the running slot is good.
-        (S::Writing { .. } | S::Failed { .. }, E::Commit) => Ok(stay(state)),
+        (S::Writing { .. } | S::NotLoaded { .. } | S::Failed { .. }, E::Commit) => Ok(stay(state)),
 
         (S::Steady { home, spare: Spare::Good }, E::Rollback) => Ok(go_back(home)),
         (S::Steady { home, spare }, E::Rollback) => Err(Refusal::NoWayBack { slot: !home, spare }),
         (S::Writing { target, .. }, E::Rollback) => Err(Refusal::NoWayBack { slot: target, spare: Spare::Nothing }),
         (S::Failed { failed, .. }, E::Rollback) => Err(Refusal::NoWayBack { slot: failed, spare: Spare::Unproven }),
         (S::Armed { home, candidate, .. }, E::Rollback) => Ok(disarm(home, candidate)),
+        (S::NotLoaded { candidate, .. }, E::Rollback) => {
+            Err(Refusal::NoWayBack { slot: candidate, spare: Spare::Unproven })
+        }
         (S::Trial { home, candidate, .. }, E::Rollback) => Ok(leave(home, candidate, "rolled back on request")),
 
         (S::Trial { home, candidate, .. }, E::Condemn { reason }) => Ok(leave(home, candidate, reason)),
-        (S::Steady { .. } | S::Writing { .. } | S::Armed { .. } | S::Failed { .. }, E::Condemn { .. }) => {
-            Err(Refusal::NothingOnTrial)
-        }
+        (
+            S::Steady { .. } | S::Writing { .. } | S::Armed { .. } | S::NotLoaded { .. } | S::Failed { .. },
+            E::Condemn { .. },
+        ) => Err(Refusal::NothingOnTrial),
 
         (S::Lost { running: Some(slot) }, E::Settle { .. }) => {
             Ok(Step { next: S::Steady { home: slot, spare: Spare::Unproven }, effects: vec![Effect::Rebuild(slot)] })
         }
+        // Now and not after its other tries: what could not be loaded once waits for nobody's next restart to fail again.
+        (S::NotLoaded { home, candidate, .. }, E::Settle { reason }) => Ok(conclude_failure(home, candidate, reason)),
         (S::Failed { home, failed }, E::Settle { reason }) => Ok(conclude_failure(home, failed, reason)),
         // An intent without an end is ended by the agent, which knows it; nothing else is due.
         (_, E::Settle { .. }) => Ok(stay(state)),

@@ -222,7 +222,7 @@ fn settle_records(place: &Workplace) -> Result<Records> {
 fn account_for_failure(agent: &Agent<'_>) {
     let facts = agent.facts();
     let state = derive(&facts);
-    let State::Failed { failed, .. } = state else { return };
+    let (State::Failed { failed, .. } | State::NotLoaded { candidate: failed, .. }) = state else { return };
     let release = facts.content(Kind::Base, failed).manifest().map(Release::from);
     let release = release.map_or_else(|| "unknown".to_owned(), |release| release.to_string());
     keep(&Account {
