@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use update_agent::command::{factory_reset, health, history, install, packages, simple};
+use update_agent::command::{factory_reset, health, history, install, network, packages, simple};
 use update_agent::error::Result;
-use update_agent::{api, console, network, reader, serve, status};
+use update_agent::{api, console, reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]

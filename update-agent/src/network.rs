@@ -1,4 +1,7 @@
-//! `network`: how the appliance gets its address, kept on the data partition and applied by the base's hook.
+//! How the appliance gets its address: kept on the data partition and applied by the base's hook.
+//!
+//! The running agent does both, for whoever asks it ([`crate::command::network`], the console, other clients of its socket); the base
+//! itself has the kept setting applied at its start.
 //!
 //! What an address means on a base is the base's business: [`HOOK`] is called with the words of
 //! [`formats::network::Network::words`], when the setting changes and, through `network apply`, at every start. The setting is written
@@ -9,89 +12,59 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use formats::network::{Address, Fixed, MAX_FILE, Network};
+use formats::network::{MAX_FILE, Network};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
+use serde::Serialize;
 
+use crate::api;
 use crate::error::{At, Doing, Error, Result};
+use crate::hook::{self, Ended};
 use crate::plain_file;
-use crate::serve::log;
 use crate::workplace::DATA;
 
 /// The base's own program that sets addresses.
 pub const HOOK: &str = "/usr/lib/bulkhead/network";
 const FILE: &str = "bulkhead/network.json";
+/// How long the hook may take; it was promised to return soon.
+const HOOK_LIMIT: Duration = Duration::from_mins(1);
 
-/// Options of `network`.
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    verb: Option<Verb>,
+/// What is set and what is.
+#[derive(Debug, Serialize)]
+pub struct Facts {
+    /// The setting; nothing when it cannot be read.
+    pub setting: Option<api::Network>,
+    /// Why it cannot.
+    pub problem: Option<String>,
+    /// For example `eth0 192.0.2.10/24`.
+    pub addresses: Vec<String>,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    /// Keep a setting and apply it
-    Set(Set),
-    /// Apply the setting that is kept; for the start of the base
-    Apply,
+/// The setting kept under `data`, the mounted data partition, and the addresses of this machine.
+pub fn facts(data: &Path) -> Facts {
+    let (setting, problem) = match load(data) {
+        Ok(network) => (Some(api::Network::from(&network)), None),
+        Err(problem) => (None, Some(problem.to_string())),
+    };
+    Facts { setting, problem, addresses: addresses() }
 }
 
-#[derive(Debug, clap::Args)]
-struct Set {
-    /// "dhcp", or an address with the length of its prefix: 192.0.2.10/24
-    #[arg(value_name = "dhcp|ADDRESS/PREFIX")]
-    address: String,
-    /// The machine in the same network through which all others are reached
-    #[arg(long, value_name = "ADDRESS")]
-    gateway: Option<IpAddr>,
-    /// A name server; may be given three times
-    #[arg(long, value_name = "ADDRESS")]
-    dns: Vec<IpAddr>,
-    /// The interface that gets the address; by default the first one
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+/// Keeps a setting under `data` and has `hook` apply it. What was done, a sentence each.
+pub fn set(data: &Path, hook: &Path, network: &Network) -> Result<Vec<String>> {
+    store(data, network)?;
+    apply(hook, network)?;
+    Ok(vec![format!("network: {network}")])
 }
 
-/// Shows, sets or applies the setting.
-pub fn run(options: &Options) -> Result<()> {
-    match &options.verb {
-        None => {
-            println!("{}", setting()?);
-            for address in addresses() {
-                println!("{address}");
-            }
-            Ok(())
-        }
-        Some(Verb::Set(wanted)) => {
-            let network = wanted.network()?;
-            store(Path::new(DATA), &network)?;
-            apply(&network)?;
-            log(&format!("network: {network}"));
-            Ok(())
-        }
-        // A damaged setting must not leave the appliance without any address.
-        Some(Verb::Apply) => match setting() {
-            Ok(network) => apply(&network),
-            Err(problem) => apply(&Network::Dhcp).and(Err(problem)),
-        },
-    }
-}
-
-impl Set {
-    fn network(&self) -> Result<Network> {
-        let usage = |problem: formats::Error| Error::Usage(problem.to_string());
-        if self.address == "dhcp" {
-            if self.gateway.is_some() || !self.dns.is_empty() || self.interface.is_some() {
-                return Err(Error::Usage("with dhcp, gateway, name servers and interface come from the server".into()));
-            }
-            return Ok(Network::Dhcp);
-        }
-        let address: Address = self.address.parse().map_err(usage)?;
-        let fixed = Fixed::new(self.interface.as_deref(), address, self.gateway, self.dns.clone());
-        fixed.map(Network::Static).map_err(usage)
+/// Applies the setting that is kept, for the start of the base. A damaged one must not leave the appliance without any address.
+pub fn apply_kept() -> Result<()> {
+    let hook = Path::new(HOOK);
+    match setting() {
+        Ok(network) => apply(hook, &network),
+        Err(problem) => apply(hook, &Network::Dhcp).and(Err(problem)),
     }
 }
 
@@ -123,18 +96,19 @@ fn store(data: &Path, network: &Network) -> Result<()> {
 }
 
 /// Has the base's hook set the addresses.
-fn apply(network: &Network) -> Result<()> {
+fn apply(hook: &Path, network: &Network) -> Result<()> {
     let words = network.words();
-    let command = format!("\"{HOOK} {}\"", words.join(" "));
-    let done =
-        Command::new(HOOK).args(&words).env_clear().status().doing(|| {
-            format!("start {command} (the setting is kept; this base has to bring that program to apply it)")
-        })?;
-    if done.success() {
-        return Ok(());
-    }
-    let cause =
-        io::Error::other(format!("it ended with {done}; the setting is kept and tried again at the next start"));
+    let command = format!("\"{} {}\"", hook.display(), words.join(" "));
+    let ended = hook::run(Command::new(hook).args(&words).env_clear(), HOOK_LIMIT)
+        .doing(|| format!("start {command} (the setting is kept; this base has to bring that program to apply it)"))?;
+    let how = match ended {
+        Ended::Itself(status) if status.success() => return Ok(()),
+        Ended::Itself(status) => format!("it ended with {status}"),
+        Ended::TooLate { .. } => format!("it was not done after {} s", HOOK_LIMIT.as_secs()),
+    };
+    let cause = io::Error::other(format!(
+        "{how}; what it said is in the log of the agent; the setting is kept and tried again at the next start"
+    ));
     Err(Error::System { action: format!("apply the network setting with {command}"), cause })
 }
 
@@ -169,17 +143,19 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use formats::network::Fixed;
+
     use super::*;
 
-    fn set(address: &str) -> Set {
-        Set { address: address.into(), gateway: None, dns: Vec::new(), interface: None }
+    fn fixed(address: &str) -> Network {
+        Network::Static(Fixed::new(None, address.parse().unwrap(), None, Vec::new()).unwrap())
     }
 
     #[test]
     fn a_setting_is_kept_and_read_again() {
         let data = tempfile::tempdir().unwrap();
         assert_eq!(load(data.path()).unwrap(), Network::Dhcp);
-        let network = set("192.0.2.10/24").network().unwrap();
+        let network = fixed("192.0.2.10/24");
         store(data.path(), &network).unwrap();
         assert_eq!(load(data.path()).unwrap(), network);
         store(data.path(), &Network::Dhcp).unwrap();
@@ -204,14 +180,6 @@ mod tests {
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
         fs::write(folder.join("network.json"), "{").unwrap();
         assert!(load(data.path()).is_err());
-    }
-
-    #[test]
-    fn words_that_contradict_each_other_are_refused() {
-        let dhcp = Set { gateway: "192.0.2.1".parse().ok(), ..set("dhcp") };
-        assert!(dhcp.network().is_err());
-        assert!(set("192.0.2.10").network().is_err());
-        assert_eq!(set("dhcp").network().unwrap(), Network::Dhcp);
     }
 
     #[test]

@@ -55,7 +55,13 @@ impl Bench {
             report: PathBuf::new(),
             journal: Some(self.path("data/bulkhead")),
         };
-        let desk = Desk { place, data: self.path("data"), program: reader, jobs: Jobs::default() };
+        let desk = Desk {
+            place,
+            data: self.path("data"),
+            program: reader,
+            jobs: Jobs::default(),
+            network_hook: self.path("network"),
+        };
         self.keeper = Some(Keeper::start(Setup { desk, socket: self.path("agent.sock"), program }).unwrap());
     }
 
@@ -297,6 +303,37 @@ fn the_process_that_serves_has_nothing_but_its_socket() {
 }
 
 #[test]
+fn the_network_is_changed_by_the_agent_for_the_command_and_for_others() {
+    let bench = Bench::new();
+    let log = bench.path("log");
+    let hook = |more: &str| {
+        let beside = bench.path("hook.new");
+        fs::write(&beside, format!("#!/bin/sh\necho \"$@\" >>'{}'\n{more}\n", log.display())).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(beside, bench.path("network")).unwrap();
+    };
+    hook("");
+    assert_eq!(bench.get("/v1/network")["setting"], json!({ "method": "dhcp" }));
+    let output = bench.run(&["network", "set", "192.0.2.10/24", "--gateway=192.0.2.1", "--dns=192.0.2.53"]);
+    assert!(text(&output, 0).contains("network: static 192.0.2.10/24, gateway 192.0.2.1"));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "static - 192.0.2.10/24 192.0.2.1 192.0.2.53\n");
+    let setting = &bench.get("/v1/network")["setting"];
+    assert_eq!((&setting["method"], &setting["address"]), (&json!("static"), &json!("192.0.2.10/24")));
+    assert!(fs::read_to_string(bench.path("data/bulkhead/network.json")).unwrap().contains("192.0.2.53"));
+    assert!(text(&bench.run(&["job"]), 0).contains("network for user "));
+
+    // What cannot work is refused before anything changes.
+    let (status, problem) = bench.call("POST", "/v1/network", r#"{"method":"static","address":"192.0.2.0/24"}"#);
+    assert_eq!((status, problem["code"].as_str()), (400, Some("usage")), "{problem}");
+    assert_eq!(&bench.get("/v1/network")["setting"], setting);
+    // A hook that fails is named; the setting is kept for the next start.
+    hook("exit 3");
+    let output = text(&bench.run(&["network", "set", "dhcp"]), 6);
+    assert!(output.contains("exit status: 3") && output.contains("tried again at the next start"), "{output}");
+    assert_eq!(bench.get("/v1/network")["setting"], json!({ "method": "dhcp" }));
+}
+
+#[test]
 fn what_is_no_request_is_refused_and_the_next_one_answered() {
     let bench = Bench::new();
     let code = |method, path, body: &str| {
@@ -390,7 +427,13 @@ fn an_interrupted_command_leaves_its_job_at_work_and_says_so() {
 fn a_second_keeper_does_not_take_the_socket_away() {
     let bench = Bench::new();
     let place = Place { disk: None, trust: None, report: PathBuf::new(), journal: None };
-    let desk = Desk { place, data: bench.path("data"), program: Program::at(AGENT), jobs: Jobs::default() };
+    let desk = Desk {
+        place,
+        data: bench.path("data"),
+        program: Program::at(AGENT),
+        jobs: Jobs::default(),
+        network_hook: bench.path("network"),
+    };
     let second = Keeper::start(Setup { desk, socket: bench.path("agent.sock"), program: AGENT.into() });
     assert!(second.is_err_and(|problem| problem.code() == "busy"));
     bench.get("/v1/status");
@@ -586,6 +629,10 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/staged", "/v1/staged", Value::Null),
         ("POST", "/v1/install", "/v1/install", file.clone()),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
+        ("GET", "/v1/network", "/v1/network", Value::Null),
+        ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
+        ("GET", "/v1/network", "/v1/network", Value::Null),
+        ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10" })),
         ("POST", "/v1/rollback", "/v1/rollback", Value::Null),
         ("POST", "/v1/commit", "/v1/commit", Value::Null),
         ("GET", "/v1/history", "/v1/history", Value::Null),
@@ -608,7 +655,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 18);
+    assert_eq!(seen, 22);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod child;
 pub mod client;
 mod hurried;
+mod network;
 pub mod route;
 
 use std::fmt;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use network::Network;
 
 /// The socket of an appliance.
 pub const SOCKET: &str = "/run/bulkhead/agent.sock";
@@ -68,6 +71,10 @@ pub enum Request {
     FactoryReset(FactoryReset),
     /// Take that back.
     CancelReset,
+    /// How the machine gets its address.
+    Network,
+    /// Change that.
+    SetNetwork(Network),
 }
 
 /// A package: a file on this machine, or one that is staged.

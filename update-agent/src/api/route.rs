@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{FactoryReset, Install, Package, Problem, Request, Rollback, Stage};
+use super::{FactoryReset, Install, Network, Package, Problem, Request, Rollback, Stage};
 use crate::code::Code;
 
 /// One of the things a client can ask for.
@@ -15,7 +15,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 16] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -33,6 +33,8 @@ pub const ROUTES: [Route; 14] = [
         request: |_, body| json::<FactoryReset>(body).map(Request::FactoryReset),
     },
     Route { method: "DELETE", path: "/v1/factory-reset", request: |_, _| Ok(Request::CancelReset) },
+    Route { method: "GET", path: "/v1/network", request: |_, _| Ok(Request::Network) },
+    Route { method: "POST", path: "/v1/network", request: |_, body| json::<Network>(body).map(Request::SetNetwork) },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
 ];
 
@@ -94,6 +96,7 @@ mod tests {
             ("POST", "/v1/install", r#"{"package":{"file":"/a"},"accept-eulas":true}"#, 400),
             ("POST", "/v1/commit", r#"{"force":true}"#, 400),
             ("POST", "/v1/rollback", "site", 400),
+            ("POST", "/v1/network", r#"{"method":"magic"}"#, 400),
         ] {
             assert_eq!(status(method, path, body), Err(wanted), "{method} {path} {body}");
         }

@@ -4,6 +4,7 @@ pub mod factory_reset;
 pub mod health;
 pub mod history;
 pub mod install;
+pub mod network;
 pub mod packages;
 pub mod progress;
 pub mod simple;

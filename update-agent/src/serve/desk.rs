@@ -23,6 +23,7 @@ use crate::eula;
 use crate::health::Finding;
 use crate::lifecycle::{Model, silent};
 use crate::named_file;
+use crate::network;
 use crate::reader::Program;
 use crate::source::PackageFile;
 use crate::staging::Staging;
@@ -43,6 +44,8 @@ pub struct Desk {
     pub program: Program,
     /// The jobs.
     pub jobs: Jobs,
+    /// The base's program that sets addresses.
+    pub network_hook: PathBuf,
 }
 
 /// An answer.
@@ -96,6 +99,11 @@ impl Desk {
                 let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).rollback(kind)?;
                 Ok(concluded(&workplace, &done))
             }),
+            Request::Network => facts(value(&network::facts(&self.data))?),
+            Request::SetNetwork(wanted) => {
+                let wanted = wanted.checked()?;
+                self.begin("network", by, move |desk, _, _| network::set(&desk.data, &desk.network_hook, &wanted))
+            }
             Request::Restart => self.begin("restart", by, |desk, by, _| {
                 go_down(desk.change(by)?)?;
                 Ok(vec!["restarting".into()])

@@ -26,6 +26,7 @@ use formats::boot_report::REPORT_PATH;
 
 use crate::api::SOCKET;
 use crate::error::{Error, Result};
+use crate::network::HOOK;
 use crate::reader::{Program, frame};
 use crate::status;
 use crate::watchdog::Watchdogs;
@@ -76,6 +77,7 @@ fn keep(options: &Options) -> Option<Keeper> {
         data: DATA.into(),
         program: Program::own(),
         jobs: Jobs::default(),
+        network_hook: HOOK.into(),
     };
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
     Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()

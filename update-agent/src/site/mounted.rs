@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,11 @@ use appliance::mount::{device_on, mount_verified, unmount};
 use appliance::slot::{Corruption, close, device_name, mount, site_on, verify};
 use formats::SlotId;
 use formats::trust::{Role, TrustStore};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 
 use super::holders::holders;
 use super::{Now, Site};
 use crate::error::{Doing, Error, Result};
+use crate::hook::{self, Ended};
 
 /// What a base provides to end and start the processes of its site.
 pub const HOOK: &str = "/usr/lib/bulkhead/site";
@@ -52,23 +50,16 @@ impl Mounted {
     fn hook(&self, step: &str) -> Result<()> {
         let name = format!("\"{} {step}\"", self.hook.display());
         let mut command = Command::new(&self.hook);
-        command.arg(step).stdin(Stdio::null()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        // A group of its own, so that all of it can be ended.
-        let mut child = command.process_group(0).spawn().doing(|| format!("start {name}"))?;
-        let deadline = Instant::now().checked_add(self.hook_limit);
-        loop {
-            match child.try_wait().doing(|| format!("wait for {name}"))? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(Error::SiteNotSwitched(format!("{name} failed: {status}"))),
-                None if deadline.is_some_and(|deadline| Instant::now() < deadline) => sleep(POLL),
-                None => break,
+        command.arg(step).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        match hook::run(&mut command, self.hook_limit).doing(|| format!("start {name}"))? {
+            Ended::Itself(status) if status.success() => Ok(()),
+            Ended::Itself(status) => Err(Error::SiteNotSwitched(format!("{name} failed: {status}"))),
+            Ended::TooLate { stopped } => {
+                let then = if stopped { "was ended" } else { "cannot be ended" };
+                let limit = self.hook_limit.as_secs();
+                Err(Error::SiteNotSwitched(format!("{name} was not done after {limit} s and {then}")))
             }
         }
-        let group = i32::try_from(child.id()).map(Pid::from_raw);
-        let ended = group.is_ok_and(|group| killpg(group, Signal::SIGKILL).is_ok()) && child.wait().is_ok();
-        let then = if ended { "was ended" } else { "cannot be ended" };
-        let limit = self.hook_limit.as_secs();
-        Err(Error::SiteNotSwitched(format!("{name} was not done after {limit} s and {then}")))
     }
 
     fn partition(&self, slot: SlotId) -> Result<&Partition> {
