@@ -80,8 +80,9 @@ fn without_the_right_words_nothing_is_written_and_the_words_are_shown() {
 #[test]
 fn a_release_on_trial_or_waiting_for_its_trial_comes_first() {
     let [one, two, site] = [release(Kind::Base, 1), release(Kind::Base, 2), release(Kind::Site, 10)];
-    for base in [A, B] {
-        let boot = state(B, GOOD, TRIAL, Some(A));
+    // Running from B it was counted once; waiting it was not.
+    for (base, trial) in [(B, TRIAL), (A, SlotState::TRIAL)] {
+        let boot = state(B, GOOD, trial, Some(A));
         let disk = Disk::new(medium([Some(&one), Some(&two)], [Some(&site), None], &boot));
         let ask = |agent: &Agent<'_>| agent.factory_reset(&request("demo.example"));
         let problem = with_agent(&disk, running(base, Some(A)), ask).unwrap_err();
