@@ -1,7 +1,7 @@
 //! Packages waiting on the data partition to be installed: copied whole, checked whole, named by what was signed.
 //!
 //! A package gets its name only when the copy is complete, on the medium and checked to its last byte; a cut copy is called `.new` and
-//! removed by the next one. Nothing is believed because it lies here: whoever had the disk in hand may have put it there, so each use
+//! removed when the agent starts again, or by the next one. Nothing is believed because it lies here: whoever had the disk in hand may have put it there, so each use
 //! checks the whole package again. What is listed is read from the packages, never from a record beside them.
 
 use std::fs::{self, File, OpenOptions};
@@ -69,7 +69,7 @@ impl Staging {
         self.prepare()?;
         self.check_room(name, length)?;
         file.rewind().doing(|| format!("read {name}"))?;
-        let beside = self.folder.join("package.new");
+        let beside = self.folder.join(UNFINISHED);
         let result = self.copy(&mut file, &beside, length, name, progress).and_then(|()| {
             let copy = format!("the copy of {name}");
             let read = plain_file::open(&beside, OpenOptions::new().read(true)).doing(|| format!("open {copy}"))?;
@@ -136,6 +136,12 @@ impl Staging {
         }
     }
 
+    /// Removes what a copy left that was cut off by a power cut or the end of the agent. Call it while nobody copies.
+    pub fn tidy(&self) -> Result<()> {
+        let cut = self.folder.join(UNFINISHED);
+        plain_file::remove_if_there(&cut).doing(|| format!("remove \"{}\"", cut.display()))
+    }
+
     /// Makes the folder, and tidies up after a cut.
     fn prepare(&self) -> Result<()> {
         let doing = || format!("make \"{}\"", self.folder.display());
@@ -144,7 +150,7 @@ impl Staging {
         if !metadata.is_dir() {
             return Err(io::Error::other("it is no directory")).doing(doing);
         }
-        plain_file::remove_if_there(&self.folder.join("package.new")).doing(doing)
+        self.tidy()
     }
 
     fn check_room(&self, name: &str, length: Bytes) -> Result<()> {
@@ -155,8 +161,8 @@ impl Staging {
         if needed <= free {
             return Ok(());
         }
-        let what = format!("staging {name} ({length}, and {} to stay free)", self.reserve);
-        Err(Error::NoRoom { what, needed, free, place: self.folder.clone() })
+        let what = format!("staging {name} ({}, and {} to stay free)", up_to_mib(length), up_to_mib(self.reserve));
+        Err(Error::NoRoom { what, needed: up_to_mib(needed), free: down_to_mib(free), place: self.folder.clone() })
     }
 
     fn copy(&self, from: &mut File, to: &Path, length: Bytes, name: &str, progress: Progress<'_>) -> Result<()> {
@@ -192,6 +198,16 @@ pub fn is_id(id: &str) -> bool {
     id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Rounded up, for people: whoever makes that much room has made enough.
+fn up_to_mib(bytes: Bytes) -> Bytes {
+    Bytes(bytes.0.checked_next_multiple_of(MIB).unwrap_or(bytes.0))
+}
+
+/// Rounded down, so that what is free never looks like enough when it is not.
+fn down_to_mib(bytes: Bytes) -> Bytes {
+    Bytes(bytes.0.saturating_sub(bytes.0.checked_rem(MIB).unwrap_or(0)))
+}
+
 fn shown(id: &str) -> String {
     id.chars().filter(|c| !c.is_control()).take(32).collect()
 }
@@ -201,4 +217,6 @@ const RESERVE: Bytes = Bytes(16 << 20);
 /// More packages are not listed: each costs a process.
 const LISTED: usize = 32;
 const ENDING: &str = ".pkg";
+const UNFINISHED: &str = "package.new";
 const PIECE: usize = 1 << 20;
+const MIB: u64 = 1 << 20;

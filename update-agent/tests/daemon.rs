@@ -489,6 +489,19 @@ fn what_lies_among_the_staged_packages_is_not_believed() {
 }
 
 #[test]
+fn an_agent_that_starts_again_removes_the_copy_that_was_cut_off_and_keeps_the_whole_ones() {
+    let mut bench = Bench::new();
+    let job = bench.job("/v1/stage", &json!({ "file": bench.base(2) }));
+    assert!(job["result"]["steps"].is_array(), "{job}");
+    let folder = bench.path("data/bulkhead/staged");
+    fs::write(folder.join("package.new"), "cut").unwrap();
+    bench.keeper = None;
+    bench.start(Program::at(AGENT), AGENT.into());
+    assert_eq!(bench.get("/v1/staged").as_array().unwrap().len(), 1);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[test]
 fn staging_says_how_much_room_it_needs_and_how_much_there_is() {
     let bench = Bench::new();
     let staging = update_agent::staging::Staging::new(&bench.path("data")).with_reserve(formats::Bytes(1 << 60));
@@ -497,7 +510,10 @@ fn staging_says_how_much_room_it_needs_and_how_much_there_is() {
     let problem = problem.unwrap_err();
     assert_eq!(problem.code(), "no-space");
     let text = problem.to_string();
-    assert!(text.contains("needs") && text.contains("free") && text.contains("discard"), "{text}");
+    // In whole MiB: what is needed rounded up, what is free rounded down.
+    assert!(text.contains("staging package (1 MiB, and 1073741824 GiB to stay free) needs 1"), "{text}");
+    assert!(text.contains("iB free;") && !text.contains(" B free"), "{text}");
+    assert!(text.contains("discard"), "{text}");
     assert_eq!(fs::read_dir(bench.path("data/bulkhead/staged")).unwrap().count(), 0);
 }
 

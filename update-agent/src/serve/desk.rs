@@ -25,6 +25,7 @@ use crate::lifecycle::{Model, silent};
 use crate::named_file;
 use crate::network;
 use crate::reader::Program;
+use crate::serve::log;
 use crate::source::PackageFile;
 use crate::staging::Staging;
 use crate::status;
@@ -108,6 +109,13 @@ impl Desk {
                 go_down(desk.change(by)?)?;
                 Ok(vec!["restarting".into()])
             }),
+        }
+    }
+
+    /// Removes what an agent left that was ended in the middle of its work. Nothing of it is needed, so a failure is only said.
+    pub fn tidy(&self) {
+        if let Err(problem) = self.staging().tidy() {
+            log(&problem.to_string());
         }
     }
 

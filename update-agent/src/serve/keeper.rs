@@ -68,6 +68,8 @@ impl Keeper {
         let (program, ours) = (setup.program, Arc::clone(&shared));
         let supervisor = thread::Builder::new().name("keeper".into()).spawn(move || {
             let _lock = lock;
+            // Before the first client is answered, so nobody copies; and not in the thread that feeds the watchdog.
+            ours.desk.tidy();
             supervise(&ours, &program, &listener);
         });
         Ok(Self { shared, supervisor: Some(supervisor.doing(|| "start the keeper".into())?) })
