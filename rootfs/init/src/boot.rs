@@ -31,6 +31,7 @@ pub fn boot() -> Result<Infallible> {
     });
     say(&format!("{} {} (build {})", build.product, build.version, build.build_id.short()));
     modules::load_all()?;
+    // Open until this program becomes the next one.
     let watchdogs = machine::arm_watchdogs(build.watchdog_seconds);
 
     let Found { disk, slot, state, mut warnings } = disk::find(&clues(&build)?)?;
@@ -42,7 +43,7 @@ pub fn boot() -> Result<Infallible> {
     }
 
     let base = mount_base(&disk, slot, &build, &trust)?;
-    let data = data::prepare(&disk, &new("data"), watchdogs)?;
+    let data = data::prepare(&disk, &new("data"), &watchdogs)?;
     let named = state.newest.as_ref().and_then(|state| state.site);
     let site = mount_site(&disk, named, base.manifest(), &trust, &mut warnings);
     let report = BootReport {

@@ -5,9 +5,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use appliance::sys::block;
+use appliance::sys::watchdog::Watchdog;
 use appliance::{At, Doing, Error, Partition, Result};
 use formats::boot_report::DataReport;
 use formats::gpt::{Copies, Gpt};
@@ -19,7 +20,7 @@ use crate::{failure, machine, reset};
 
 /// Mounts the data partition on `target`, grown as far as the disk allows. A factory reset that was asked for comes first; `watchdogs`
 /// are fed while it lasts. Does not return when the machine is to be turned off after it.
-pub fn prepare(disk: &Disk, target: &Path, watchdogs: Vec<PathBuf>) -> Result<DataReport> {
+pub fn prepare(disk: &Disk, target: &Path, watchdogs: &[Watchdog]) -> Result<DataReport> {
     let mut problems = Vec::new();
     let mut disk = disk.clone();
     let partition_grown = grow_table(&mut disk).and_then(|()| announce(&disk));

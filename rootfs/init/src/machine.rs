@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use appliance::mount::mount as mount_one;
-use appliance::sys::watchdog;
+use appliance::sys::watchdog::Watchdog;
 use appliance::{Doing, Error, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -48,7 +48,7 @@ pub fn mount_memory(target: &Path) -> Result<()> {
 }
 
 /// Starts every watchdog and returns those that run. One that refuses is reported; a machine without any still boots.
-pub fn arm_watchdogs(seconds: u32) -> Vec<PathBuf> {
+pub fn arm_watchdogs(seconds: u32) -> Vec<Watchdog> {
     if seconds == 0 {
         return Vec::new();
     }
@@ -58,21 +58,21 @@ pub fn arm_watchdogs(seconds: u32) -> Vec<PathBuf> {
         name.strip_prefix("watchdog").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let entries = fs::read_dir("/dev").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut devices: Vec<PathBuf> = entries.filter(numbered).collect();
+    let devices: Vec<PathBuf> = entries.filter(numbered).collect();
     if devices.is_empty() {
         say("warning: no watchdog device; a hang will not end by itself");
     }
-    devices.retain(|device| match watchdog::arm(device, seconds) {
-        Ok(timeout) => {
-            say(&format!("watchdog {} armed, {timeout} s", device.display()));
-            true
+    let arm = |device: &PathBuf| match Watchdog::arm(device, seconds) {
+        Ok(armed) => {
+            say(&format!("watchdog {} armed, {} s", device.display(), armed.seconds()));
+            Some(armed)
         }
         Err(problem) => {
             say(&format!("warning: cannot arm {}: {problem}", device.display()));
-            false
+            None
         }
-    });
-    devices
+    };
+    devices.iter().filter_map(arm).collect()
 }
 
 /// Makes [`NEW_ROOT`] the root, gives the memory of the initramfs back, and becomes `program`.

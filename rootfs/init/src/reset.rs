@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 use ::reset::{Place, Step, carry_out};
 use appliance::direct::{Access, Direct};
-use appliance::sys::{block, watchdog};
+use appliance::sys::block;
+use appliance::sys::watchdog::Watchdog;
 use appliance::{Doing, Error, Partition, Result};
 use formats::reset_record::{self, ResetRecord, Then};
 use formats::state_volume::RESET_OFFSET;
@@ -22,7 +23,7 @@ use crate::{failure, machine};
 
 /// Carries out the reset that was asked for, if any. What is odd but no reason not to mount the data partition is returned; an error is
 /// such a reason. Does not return when the machine is to be turned off.
-pub fn before_mount(disk: &Disk, data: &Partition, watchdogs: Vec<PathBuf>) -> Result<Option<String>> {
+pub fn before_mount(disk: &Disk, data: &Partition, watchdogs: &[Watchdog]) -> Result<Option<String>> {
     let record = match asked_for(disk) {
         Ok(None) => return Ok(None),
         Ok(Some(record)) => record,
@@ -66,20 +67,20 @@ fn asked_for(disk: &Disk) -> io::Result<Option<ResetRecord>> {
 }
 
 /// The data partition, the state partition and the watchdogs of this machine.
-struct Device {
+struct Device<'a> {
     /// Past the page cache; nobody else has it.
     data: Direct,
     /// The same, for ioctls.
     node: File,
     size: u64,
     state: Direct,
-    watchdogs: Vec<PathBuf>,
+    watchdogs: &'a [Watchdog],
     /// Step and tenth that were told last.
     told: Cell<Option<(Step, u64)>>,
 }
 
-impl Device {
-    fn open(disk: &Disk, data: &Partition, watchdogs: Vec<PathBuf>) -> Result<Self> {
+impl<'a> Device<'a> {
+    fn open(disk: &Disk, data: &Partition, watchdogs: &'a [Watchdog]) -> Result<Self> {
         let state = disk.partition("state")?.node;
         let opening = |path: &PathBuf| format!("open {path:?}");
         Ok(Self {
@@ -106,7 +107,7 @@ impl Device {
     }
 }
 
-impl Place for Device {
+impl Place for Device<'_> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.size)
     }
@@ -146,9 +147,9 @@ impl Place for Device {
     }
 
     fn progress(&self, step: Step, done: u64, all: u64) {
-        for device in &self.watchdogs {
-            if let Err(problem) = watchdog::feed(device) {
-                say(&format!("warning: cannot feed {}: {problem}", device.display()));
+        for watchdog in self.watchdogs {
+            if let Err(problem) = watchdog.feed() {
+                say(&format!("warning: cannot feed {}: {problem}", watchdog.path().display()));
             }
         }
         let tenth = done.saturating_mul(10).checked_div(all).unwrap_or(10);
