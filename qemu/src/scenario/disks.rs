@@ -103,9 +103,9 @@ fn drive(spec: &DriveSpec, under_test: &DiskSpec, files: &Files, folder: &Path) 
             let image = DiskSpec { image: image.clone(), size: spec.size, bus: spec.bus };
             of_image(&image, files, folder)
         }
-        DriveContent::Files(names) => {
+        DriveContent::Files { names, partitioned } => {
             let found = names.iter().map(|(name, file)| Ok((name.clone(), files.find(file, folder)?)));
-            volume::stick(&found.collect::<Result<BTreeMap<_, _>>>()?, spec.size)
+            volume::stick(&found.collect::<Result<BTreeMap<_, _>>>()?, spec.size, *partitioned)
         }
         DriveContent::Empty => Disk::empty(spec.size.unwrap_or_default()),
     }

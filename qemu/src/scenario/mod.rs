@@ -72,8 +72,13 @@ pub struct DriveSpec {
 /// What a further disk begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DriveContent {
-    /// A FAT32 file system without a partition table, as on most sticks: name in it to file of the host.
-    Files(BTreeMap<String, String>),
+    /// A FAT32 file system with files.
+    Files {
+        /// Name in it to file of the host.
+        names: BTreeMap<String, String>,
+        /// It is the first partition of the drive; else it has the drive for itself.
+        partitioned: bool,
+    },
     /// A copy of a raw image.
     Image(String),
     /// The same as the disk under test, to the last byte.

@@ -65,8 +65,11 @@ impl Scenario {
 }
 
 fn drive(raw: raw::Drive) -> std::result::Result<DriveSpec, Wrong> {
+    if raw.partitioned && raw.files.is_none() {
+        return Err(format!("drive \"{}\": \"partitioned = true\" goes with \"files\" alone", raw.name));
+    }
     let content = match (raw.files, raw.image, raw.twin) {
-        (Some(files), None, false) => DriveContent::Files(files),
+        (Some(names), None, false) => DriveContent::Files { names, partitioned: raw.partitioned },
         (None, Some(image), false) => DriveContent::Image(image),
         (None, None, true) => DriveContent::Twin,
         (None, None, false) if raw.size.is_some() => DriveContent::Empty,

@@ -133,6 +133,10 @@ fn what_is_wrong_outside_the_steps_is_refused_too() {
         (format!("{steps}{HEAD}[[drive]]\nname = \"disk\"\ntwin = true\n"), "there is a drive \"disk\" already"),
         (format!("{steps}{HEAD}[[drive]]\nname = \"x\"\n"), "exactly one of \"files\", \"image\" and \"twin = true\""),
         (format!("{steps}{HEAD}[[drive]]\nname = \"x\"\ntwin = true\nimage = \"y\"\n"), "exactly one of"),
+        (
+            format!("{steps}{HEAD}[[drive]]\nname = \"x\"\nsize = \"1MiB\"\npartitioned = true\n"),
+            "\"partitioned = true\" goes with \"files\" alone",
+        ),
         (format!("firmware = []\n{steps}{HEAD}"), "\"firmware\" is an empty list"),
         (format!("firmware = [\"floppy\"]\n{steps}{HEAD}"), "x.toml:1:13: unknown variant \"floppy\""),
         (format!("steps = []\n{HEAD}"), "there are no steps"),

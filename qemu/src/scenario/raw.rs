@@ -36,6 +36,8 @@ pub struct Disk {
 pub struct Drive {
     pub name: String,
     pub files: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub partitioned: bool,
     pub image: Option<String>,
     #[serde(default)]
     pub twin: bool,
