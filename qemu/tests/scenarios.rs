@@ -54,7 +54,7 @@ fn a_scenario_that_expects_something_else_fails_with_the_step_and_the_console() 
 #[test]
 fn every_scenario_file_is_right_and_named_in_the_documentation() {
     let text = std::fs::read_to_string(root().join("docs/scenarios.md")).unwrap();
-    let mut count = 0;
+    let (mut count, mut secure) = (0, 0);
     for entry in std::fs::read_dir(root().join("qemu/scenarios")).unwrap() {
         let path = entry.unwrap().path();
         let file = std::fs::read_to_string(&path).unwrap();
@@ -64,9 +64,15 @@ fn every_scenario_file_is_right_and_named_in_the_documentation() {
             "docs/scenarios.md does not list {}",
             scenario.name
         );
+        // Said, not left to the default: whether Secure Boot matters is a decision.
+        assert!(file.contains("\nfirmware = ["), "{} does not name its firmware", scenario.name);
+        for needed in [FirmwareName::Bios, FirmwareName::Uefi] {
+            assert!(scenario.firmware.contains(&needed), "{} is not for {needed}", scenario.name);
+        }
+        secure += u32::from(scenario.firmware.contains(&FirmwareName::SecureBoot));
         count += 1;
     }
-    assert!(count >= 10, "only {count} scenarios");
+    assert!(count >= 30 && secure >= 4, "only {count} scenarios, {secure} of them for Secure Boot");
 }
 
 fn passes(name: &str, firmware: FirmwareName) {
