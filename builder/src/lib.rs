@@ -22,6 +22,7 @@ pub mod plan;
 pub mod recipe;
 pub mod sbom;
 pub mod scaffold;
+pub mod sign;
 pub mod slot_image;
 pub mod source;
 pub mod tool;

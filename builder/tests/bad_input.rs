@@ -678,7 +678,13 @@ fn help_of_every_verb_says_how_and_fits_the_terminal() {
         &["plan", "--help"],
         &["build", "--help"],
     ];
-    let more = [&["inspect", "--help"][..], &["verify", "--help"], &["diff", "--help"], &["export", "--help"]];
+    let more = [
+        &["inspect", "--help"][..],
+        &["verify", "--help"],
+        &["diff", "--help"],
+        &["sign", "--help"],
+        &["export", "--help"],
+    ];
     for arguments in verbs.iter().chain(&more) {
         let output =
             Command::new(env!("CARGO_BIN_EXE_bulkhead")).args(*arguments).env("COLUMNS", "200").output().unwrap();

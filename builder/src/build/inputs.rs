@@ -62,7 +62,9 @@ fn merged(
             )));
         }
         if let Some(path) = &layer.directory {
-            refuse_own_keys(&recipe.resolve(path), &recipe.resolve(&recipe.keys.directory), &loaded_layer.tree)?;
+            for keys in std::iter::once(&recipe.keys.directory).chain(&recipe.keys.co_signers) {
+                refuse_own_keys(&recipe.resolve(path), &recipe.resolve(keys), &loaded_layer.tree)?;
+            }
             refuse_own_output(&recipe.resolve(path), &context.cache, &loaded_layer.tree)?;
         }
         loaded.push(loaded_layer);
@@ -77,7 +79,7 @@ fn refuse_own_keys(layer: &Path, keys: &Path, tree: &Tree) -> Result<()> {
     let Some(inside) = inside(layer, keys)? else { return Ok(()) };
     match tree.below(&inside).find(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "key")) {
         Some((path, _)) => Err(Error::input(format!(
-            "the layer \"{}\" has the private key \"/{path}\"; keep keys.directory outside of it, or exclude \"{inside}\"",
+            "the layer \"{}\" has the private key \"/{path}\"; keep the keys outside of it, or exclude \"{inside}\"",
             layer.display()
         ))),
         None => Ok(()),

@@ -21,9 +21,10 @@ pub use result::{Built, BuiltSlot};
 use scratch::Scratch;
 
 use formats::manifest::Date;
+use formats::trust::Role;
 
 use crate::export::{self, Description, Existing, Format};
-use crate::keys::Keys;
+use crate::keys::{CoSigner, Keys};
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -60,6 +61,9 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
         description(recipe, &plan).check()?;
     }
     let keys = load_keys(recipe)?;
+    if keys.missing_signatures() > 0 && !options.formats.is_empty() {
+        return Err(unfinished(&keys));
+    }
     let texts = packages::Texts::load(recipe)?;
     fs::create_dir_all(&options.output).map_err(Error::io("create", &options.output))?;
     let scratch = Scratch::new(&options.output)?;
@@ -79,7 +83,7 @@ pub fn build(recipe: &Recipe, options: &Options, progress: &mut dyn Progress) ->
     disk::write_fixed_regions(&mut image, &plan, &grub, &keys)?;
     image.sync()?;
 
-    let mut built = Built::default();
+    let mut built = Built { missing_signatures: keys.missing_signatures(), ..Built::default() };
     for (format, path) in &targets {
         progress.stage(&format!("writing {}", path.display()));
         match format {
@@ -149,10 +153,33 @@ fn exists(path: &Path) -> Error {
     Error::Refused(format!("\"{}\" exists; remove it or add --force", path.display()))
 }
 
+/// An image starts only when its slots carry all signatures.
+fn unfinished(keys: &Keys) -> Error {
+    let (threshold, missing) = (keys.threshold, keys.missing_signatures());
+    let elsewhere = keys.co_signers.iter().find(|signer| signer.private(Role::Base).is_none());
+    let directory = elsewhere.map(|signer| signer.directory.display().to_string()).unwrap_or_default();
+    Error::Refused(format!(
+        "keys.threshold = {threshold}, and {missing} of these signatures cannot be made here (\"{directory}\" has no base.key): the image \
+         would not start; put the private keys there, or build with --packages-only and have each package signed by the others with: \
+         bulkhead sign"
+    ))
+}
+
 fn load_keys(recipe: &Recipe) -> Result<Keys> {
     let directory = recipe.resolve(&recipe.keys.directory);
     let keys = Keys::load(&directory)?;
-    if keys.development && !recipe.keys.allow_development {
+    check_keys(recipe, &directory, keys.development, keys.expires)?;
+    let folders = recipe.keys.co_signers.iter().map(|folder| recipe.resolve(folder));
+    let co_signers = folders.map(|folder| CoSigner::load(&folder)).collect::<Result<Vec<_>>>()?;
+    for signer in &co_signers {
+        check_keys(recipe, &signer.directory, signer.development, signer.expires)?;
+    }
+    Ok(keys.with(recipe.keys.threshold, co_signers))
+}
+
+/// Refuses keys that the appliance would not count.
+fn check_keys(recipe: &Recipe, directory: &Path, development: bool, expires: Option<Date>) -> Result<()> {
+    if development && !recipe.keys.allow_development {
         return Err(Error::Refused(format!(
             "\"{}\" holds development keys; set keys.allow-development = true for a development image, or make release keys with: \
              bulkhead keys generate DIR",
@@ -160,14 +187,14 @@ fn load_keys(recipe: &Recipe) -> Result<Keys> {
         )));
     }
     let built = Date::of_unix(recipe.product.source_date_epoch);
-    if let Some(last) = keys.expires.filter(|last| built.is_none_or(|built| *last < built)) {
+    if let Some(last) = expires.filter(|last| built.is_none_or(|built| *last < built)) {
         return Err(Error::Refused(format!(
             "the keys in \"{}\" expired on {last}, before this build (product.source-date-epoch): no appliance would install it; make \
              new keys with: bulkhead keys generate DIR",
             directory.display()
         )));
     }
-    Ok(keys)
+    Ok(())
 }
 
 fn description(recipe: &Recipe, plan: &Plan) -> Description {

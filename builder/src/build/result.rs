@@ -18,6 +18,8 @@ pub struct Built {
     pub images: Vec<(PathBuf, Bytes)>,
     /// The package files and their sizes.
     pub packages: Vec<(PathBuf, Bytes)>,
+    /// How many signatures each package still needs before an appliance takes it.
+    pub missing_signatures: u32,
 }
 
 /// One finished slot.
@@ -67,6 +69,7 @@ impl Built {
             "format": 1,
             "images": self.images.iter().map(file).collect::<Vec<_>>(),
             "packages": self.packages.iter().map(file).collect::<Vec<_>>(),
+            "missing-signatures": self.missing_signatures,
             "slots": self.slots.iter().map(slot).collect::<Vec<_>>(),
         })
     }
@@ -95,6 +98,10 @@ impl fmt::Display for Built {
         }
         for (path, size) in self.images.iter().chain(&self.packages) {
             writeln!(f, "{}  {size}", path.display())?;
+        }
+        if self.missing_signatures > 0 {
+            let missing = self.missing_signatures;
+            writeln!(f, "each package needs {missing} more signature(s): bulkhead sign PACKAGE --keys DIR -o SIGNED")?;
         }
         Ok(())
     }

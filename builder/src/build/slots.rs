@@ -93,10 +93,9 @@ fn seal(
     let sbom = sbom::bill(plan, slot, tree, if slot.kind == Kind::Site { site } else { base })?;
     let members = Members::make(slot, texts.of(slot.kind), sbom, image, (region.start, written.size), scratch)?;
     let manifest = manifest(recipe, plan, keys, slot, written, build_id, members.list());
-    let key = if slot.kind == Kind::Site { &keys.site } else { &keys.base };
     let context = || Error::format(format!("the manifest of {}", slot.partition));
     let text = manifest.encode().map_err(context())?;
-    let signatures = signature::sign(&text, std::slice::from_ref(key)).map_err(context())?;
+    let signatures = signature::sign(&text, &keys.signing(slot.kind.into())).map_err(context())?;
     let package_name = packages::file_name(plan, slot);
     let package = scratch.join(&package_name);
     members.write(&package, &text, &signatures)?;

@@ -12,6 +12,7 @@ use super::progress::Bar;
 
 /// Build the disk image a recipe describes, and the packages that update to it
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Arguments {
     /// The recipe
     recipe: PathBuf,
@@ -24,6 +25,10 @@ pub struct Arguments {
     /// Do not keep the packages of base and site
     #[arg(long)]
     no_packages: bool,
+    /// Build the packages and no image, also when signatures are missing that
+    /// co-signers add with "bulkhead sign"
+    #[arg(long, conflicts_with_all = ["no_packages", "format"])]
+    packages_only: bool,
     /// Replace results that exist
     #[arg(long)]
     force: bool,
@@ -35,8 +40,8 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<()> {
         let recipe = Recipe::load(&self.recipe)?;
-        let options =
-            Options { output: self.output, formats: self.format, packages: !self.no_packages, force: self.force };
+        let formats = if self.packages_only { Vec::new() } else { self.format };
+        let options = Options { output: self.output, formats, packages: !self.no_packages, force: self.force };
         let mut bar = Bar::new();
         let built = build(&recipe, &options, &mut bar)?;
         bar.finish();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use builder::keys::Keys;
+use builder::keys::{CoSigner, Keys};
 use builder::{Error, Result, keys};
 use clap::Subcommand;
 use formats::manifest::Date;
@@ -37,6 +37,13 @@ struct Trust {
     /// The product whose packages they sign, product.name in its recipe
     #[arg(long)]
     product: String,
+    /// Folder with the keys of a further signer, keys.co-signers in the recipe;
+    /// repeatable
+    #[arg(long, value_name = "DIR")]
+    co_signer: Vec<PathBuf>,
+    /// How many signers a package needs, keys.threshold in the recipe
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threshold: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +82,9 @@ impl Generate {
 
 impl Trust {
     fn run(&self) -> Result<()> {
-        let store = Keys::load(&self.directory)?.trust_store(&self.product)?;
+        let co_signers = self.co_signer.iter().map(|folder| CoSigner::load(folder)).collect::<Result<_>>()?;
+        let keys = Keys::load(&self.directory)?.with(self.threshold, co_signers);
+        let store = keys.trust_store(&self.product)?;
         let text = store.encode().map_err(Error::format("the trust store"))?;
         output::text(String::from_utf8_lossy(&text))
     }

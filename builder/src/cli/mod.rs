@@ -9,6 +9,7 @@ mod keys;
 pub mod output;
 mod plan;
 mod progress;
+mod sign;
 mod verify;
 
 use builder::Result;
@@ -38,6 +39,8 @@ enum Verb {
     Verify(verify::Arguments),
     /// Say what changes from one package to another, and how much of it must be fetched
     Diff(diff::Arguments),
+    /// Add a signature to a package, for appliances that want more than one
+    Sign(sign::Arguments),
     /// Wrap a raw disk image for a hypervisor
     Export(export::Arguments),
 }
@@ -53,6 +56,7 @@ impl Arguments {
             Verb::Inspect(arguments) => arguments.run(),
             Verb::Verify(arguments) => arguments.run(),
             Verb::Diff(arguments) => arguments.run(),
+            Verb::Sign(arguments) => arguments.run(),
             Verb::Export(arguments) => arguments.run(),
         }
     }

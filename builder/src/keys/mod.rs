@@ -5,6 +5,7 @@
 //! read: keep them offline.
 
 pub mod certificate;
+pub mod co_signer;
 pub mod der;
 mod generate;
 pub mod pem;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::openpgp;
 use crate::{Error, Result};
 
+pub use co_signer::CoSigner;
 pub use generate::generate;
 pub use rsa::RsaKey;
 
@@ -53,6 +55,10 @@ pub struct Keys {
     pub created: i64,
     /// The last day on which appliances install what `base` and `site` signed; none: they do not expire.
     pub expires: Option<Date>,
+    /// Who else signs; see [`Keys::with`].
+    pub co_signers: Vec<CoSigner>,
+    /// How many signers an appliance wants.
+    pub threshold: u32,
 }
 
 /// `keys.json`: what the files cannot say. A machine file: unknown fields are ignored.
@@ -111,21 +117,53 @@ impl Keys {
             development: description.development,
             created: description.created,
             expires: description.expires,
+            co_signers: Vec::new(),
+            threshold: 1,
         })
     }
 
-    /// The trust store of an appliance that believes this set and nothing else: one key per role, development keys only when the set
-    /// is one of development keys.
+    /// The same with further signers, so many of which an appliance wants.
+    #[must_use]
+    pub fn with(self, threshold: u32, co_signers: Vec<CoSigner>) -> Self {
+        Self { co_signers, threshold, ..self }
+    }
+
+    /// Every private key here that signs packages of this role.
+    pub fn signing(&self, role: Role) -> Vec<SigningKey> {
+        let own = if role == Role::Site { &self.site } else { &self.base };
+        let others = self.co_signers.iter().filter_map(|signer| signer.private(role));
+        std::iter::once(own).chain(others).cloned().collect()
+    }
+
+    /// How many signatures somebody else has to add before an appliance takes what is signed here.
+    pub fn missing_signatures(&self) -> u32 {
+        let here = self.signing(Role::Base).len().min(self.signing(Role::Site).len());
+        self.threshold.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX))
+    }
+
+    /// The trust store of an appliance that believes this set, its co-signers and nothing else, development keys only when the set is
+    /// one of development keys.
     pub fn trust_store(&self, product: &str) -> Result<TrustStore> {
-        let trusted = |role, key: &SigningKey| TrustedKey {
+        let kind = |development| if development { "development key" } else { "key" };
+        let own = |role, key: &SigningKey| TrustedKey {
             role,
             public: key.verifying_key(),
             development: self.development,
             expires: self.expires,
-            name: format!("{role} {}", if self.development { "development key" } else { "key" }),
+            name: format!("{role} {}", kind(self.development)),
         };
-        let keys = vec![trusted(Role::Base, &self.base), trusted(Role::Site, &self.site)];
-        let thresholds = BTreeMap::from([(Role::Base, 1), (Role::Site, 1)]);
+        let mut keys = vec![own(Role::Base, &self.base), own(Role::Site, &self.site)];
+        for (number, signer) in (1..).zip(&self.co_signers) {
+            let of = if signer.name.is_empty() { format!("co-signer {number}") } else { signer.name.clone() };
+            keys.extend([Role::Base, Role::Site].map(|role| TrustedKey {
+                role,
+                public: *signer.public(role),
+                development: signer.development,
+                expires: signer.expires,
+                name: format!("{role} {} of {of}", kind(signer.development)),
+            }));
+        }
+        let thresholds = BTreeMap::from([(Role::Base, self.threshold), (Role::Site, self.threshold)]);
         TrustStore::new(product, keys, thresholds, self.development).map_err(Error::format("the trust store"))
     }
 }
@@ -198,16 +236,20 @@ impl Files<'_> {
     }
 
     fn ed25519(&self, role: &str) -> Result<SigningKey> {
-        let (private, public) = (format!("{role}.key"), format!("{role}.pub"));
+        let private = format!("{role}.key");
         let der = self.private(&private)?;
         let key = SigningKey::from_pkcs8_der(&der).map_err(|_| self.wrong_kind(&private, &der, "an ed25519 key"))?;
-        let der = self.pem(&public, "PUBLIC KEY")?;
-        let half = VerifyingKey::from_public_key_der(&der)
-            .map_err(|_| Error::input(format!("key file {} does not hold an ed25519 key", self.name(&public))))?;
-        if half != key.verifying_key() {
-            return Err(self.mismatch(&public, &private));
+        if self.public(role)? != key.verifying_key() {
+            return Err(self.mismatch(&format!("{role}.pub"), &private));
         }
         Ok(key)
+    }
+
+    fn public(&self, role: &str) -> Result<VerifyingKey> {
+        let public = format!("{role}.pub");
+        let der = self.pem(&public, "PUBLIC KEY")?;
+        VerifyingKey::from_public_key_der(&der)
+            .map_err(|_| Error::input(format!("key file {} does not hold an ed25519 key", self.name(&public))))
     }
 
     fn rsa(&self, file: &str) -> Result<RsaKey> {

@@ -76,6 +76,17 @@ pub struct Keys {
     /// Allow keys marked as development keys, and make the appliance accept packages signed by them. Default: false.
     #[serde(default)]
     pub allow_development: bool,
+    /// How many different signers every base and site package needs before an appliance takes it. Default: 1.
+    #[serde(default = "one")]
+    pub threshold: u32,
+    /// Folders with the keys of further signers, made by `bulkhead keys generate`; without `base.key` and `site.key` their owner signs
+    /// later, with `bulkhead sign`. Default: none.
+    #[serde(default)]
+    pub co_signers: Vec<PathBuf>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// `[disk]`: partition sizes, multiples of 1 MiB.

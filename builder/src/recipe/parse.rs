@@ -65,7 +65,10 @@ mod tests {
     #[test]
     fn unknown_keys_without_a_near_one_list_what_is_valid() {
         let message = error("recipe = 1\n[keys]\nzzzzzz = 1\n");
-        assert_eq!(message, "r.toml:3:1: unknown key \"zzzzzz\"; valid keys here: directory, allow-development");
+        assert_eq!(
+            message,
+            "r.toml:3:1: unknown key \"zzzzzz\"; valid keys here: directory, allow-development, threshold, co-signers"
+        );
     }
 
     #[test]

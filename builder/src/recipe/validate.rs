@@ -27,6 +27,7 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
         let epoch = product.source_date_epoch;
         return Err(format!("product.source-date-epoch = {epoch} is not between 0 and {MAX_EPOCH} (year 2106)"));
     }
+    signers(recipe)?;
     sizes(recipe)?;
     kernel(recipe)?;
     layers("base.layer", &recipe.base.layers)?;
@@ -43,6 +44,19 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
             let version = &product.version;
             return Err(format!("site.requires-base = \"{range}\" does not accept this recipe's own base {version}"));
         }
+    }
+    Ok(())
+}
+
+fn signers(recipe: &Recipe) -> Result<(), String> {
+    let (threshold, signers) = (recipe.keys.threshold, recipe.keys.co_signers.len() + 1);
+    if signers > MAX_SIGNERS {
+        return Err(format!("keys.co-signers has {} folders; at most {} are allowed", signers - 1, MAX_SIGNERS - 1));
+    }
+    if threshold == 0 || usize::try_from(threshold).is_ok_and(|threshold| threshold > signers) {
+        return Err(format!(
+            "keys.threshold = {threshold} is not between 1 and {signers}, the number of signers (keys.directory and keys.co-signers)"
+        ));
     }
     Ok(())
 }
@@ -148,6 +162,8 @@ fn sequence(key: &str, value: u64) -> Result<(), String> {
 }
 
 /// ext4 timestamps without the epoch extension end in 2106.
+/// As many signatures as a package holds.
+const MAX_SIGNERS: usize = 16;
 const MAX_EPOCH: i64 = u32::MAX as i64;
 /// What every reader of JSON holds exactly, and a manifest accepts.
 const MAX_SEQUENCE: u64 = (1 << 53) - 1;

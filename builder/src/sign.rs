@@ -1,0 +1,113 @@
+//! Adding a signature to a finished package: for the second person, where appliances want two.
+//!
+//! Nothing of the package changes but its list of signatures. What the signer puts his name to he sees with `bulkhead inspect` before;
+//! that the members are those the manifest lists is checked while the new package is written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use formats::package;
+use formats::signature::{self, SignatureSet};
+use formats::trust::{Role, key_id};
+
+use crate::keys::CoSigner;
+use crate::package::PackageFile;
+use crate::{Error, Result};
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Name and version of the package.
+    pub release: String,
+    /// How many signatures it has now.
+    pub signatures: usize,
+}
+
+/// Writes to the new file `to` the package `from` with a further signature by the key in `keys` for its kind.
+///
+/// # Errors
+/// [`Error::Refused`] when `to` exists or the key has signed already; [`Error::Input`] when the key is missing or the package is damaged.
+pub fn sign(from: &Path, keys: &Path, to: &Path) -> Result<Signed> {
+    let package = PackageFile::open(from)?;
+    let claims = package.claims()?;
+    let manifest = &claims.manifest;
+    let role = Role::from(manifest.kind);
+    let own_keys = CoSigner::load(keys)?;
+    let key = own_keys.private(role).ok_or_else(|| {
+        Error::input(format!("\"{}\" has no {role}.key to sign a {role} package with", keys.display()))
+    })?;
+    let id = key_id(&key.verifying_key());
+    if claims.signatures.signatures().iter().any(|one| one.key_id == id) {
+        let (from, keys) = (from.display(), keys.display());
+        return Err(Error::Refused(format!("\"{from}\" is signed by the {role} key in \"{keys}\" already")));
+    }
+    let context = || Error::format(format!("the signatures of \"{}\"", from.display()));
+    let own = signature::sign(&claims.manifest_bytes, std::slice::from_ref(key)).map_err(context())?;
+    let own = SignatureSet::parse(&own).map_err(context())?;
+    let signatures = claims.signatures.clone().merged(own).map_err(context())?;
+    let release = format!("{} {} {}", manifest.kind, manifest.name, manifest.version);
+    let signed = Signed { release, signatures: signatures.signatures().len() };
+    write(&package, &claims.manifest_bytes, &signatures.encode().map_err(context())?, to)?;
+    Ok(signed)
+}
+
+/// The package with other signatures; it appears whole or not at all.
+fn write(package: &PackageFile, manifest: &[u8], signatures: &[u8], to: &Path) -> Result<()> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut scratch = tempfile::Builder::new()
+        .prefix(".bulkhead-sign-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(Error::io("create a file in", folder))?;
+    let mut members = members(package)?;
+    let mut readers: BTreeMap<&str, &mut dyn Read> =
+        members.iter_mut().map(|(name, member)| (name.as_str(), member as &mut dyn Read)).collect();
+    package::write(&mut scratch, manifest, signatures, &mut readers).map_err(|error| match error {
+        package::Error::Io(cause) => Error::io("write", to)(cause),
+        format @ package::Error::Format(_) => package.refused(format),
+    })?;
+    scratch.as_file().sync_all().map_err(Error::io("sync", to))?;
+    match scratch.persist_noclobber(to) {
+        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder)),
+        Err(problem) if problem.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::Refused(format!("\"{}\" exists; choose another name", to.display())))
+        }
+        Err(problem) => Err(Error::io("create", to)(problem.error)),
+    }
+}
+
+/// Where the members behind the signatures are.
+fn members(package: &PackageFile) -> Result<BTreeMap<String, Member<'_>>> {
+    let read = || Error::io("read", &package.path);
+    let mut archive = tar::Archive::new(package.reader()?);
+    let mut members = BTreeMap::new();
+    for entry in archive.entries_with_seek().map_err(read())? {
+        let entry = entry.map_err(read())?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if ![package::MANIFEST, package::SIGNATURES].contains(&name.as_str()) {
+            let member = Member { file: &package.file, at: entry.raw_file_position(), left: entry.size() };
+            members.insert(name, member);
+        }
+    }
+    Ok(members)
+}
+
+/// A part of the file, whoever else reads it.
+struct Member<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Member<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
