@@ -1,8 +1,8 @@
 //! Makes packages that are validly signed and nevertheless wrong, out of a package that is right: for scenarios that ask what an
-//! appliance does with the mistakes of those who have the keys.
+//! appliance does with the mistakes of those who have the keys, and a few that are not validly signed.
 //!
 //! Needs the signing key, so it can do nothing a builder cannot. Leaves everything of the package as it is but the image, and the manifest's
-//! description of it.
+//! description of it; or, where the fault is in a claim or a signature, everything but those.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,7 +13,9 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
 use formats::ext4::Sink;
 use formats::manifest::{ImageInfo, Kind, Manifest, Member};
-use formats::package::{self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, Package, SBOM};
+use formats::package::{
+    self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MANIFEST, MAX_CHUNK, NOTES, Package, SBOM, SIGNATURES,
+};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::{BLOCK_SIZE, BlockHasher, Parameters, TreeBuilder};
 use formats::{Bytes, Digest, Guid, ext4, signature};
@@ -29,6 +31,25 @@ pub enum Fault {
     NoKernel,
     /// The signed root hash is not that of its image.
     WrongRoot,
+    /// Signed by a key that nobody knows.
+    WrongKey,
+    /// Signed by the key for the other kind of package.
+    WrongRole,
+    /// For another product.
+    OtherProduct,
+    /// For other hardware.
+    OtherHardware,
+    /// An older release: its number is 0.
+    Older,
+    /// Another build under the same number.
+    OtherBuild,
+}
+
+impl Fault {
+    /// Whether it is in what the manifest claims, or in who signed it, and the rest of the package stays as it is.
+    const fn is_claim(self) -> bool {
+        !matches!(self, Self::Empty | Self::NoKernel | Self::WrongRoot)
+    }
 }
 
 /// Writes to the new file `to` what `from` would be with that fault, signed with the keys in `keys` (`base.key`, `site.key`).
@@ -42,6 +63,9 @@ pub fn forge(from: &Path, to: &Path, keys: &Path, fault: Fault) -> Result<()> {
     let file = File::open(from).map_err(Error::io("open", from))?;
     let roles = [Role::from(claimed.kind)];
     let opened = Package::open(BufReader::new(file), &trust(&claimed, &key)?, &roles).map_err(refused(from))?;
+    if fault.is_claim() {
+        return claim(from, to, opened.manifest().clone(), keys, fault);
+    }
     let details = opened.details().map_err(refused(from))?;
     let mut manifest = details.package().manifest().clone();
     let documents = details.documents().clone();
@@ -66,6 +90,41 @@ pub fn forge(from: &Path, to: &Path, keys: &Path, fault: Fault) -> Result<()> {
     write(to, &manifest, &key, &small)
 }
 
+/// The package with another claim or signature, and all its other members as they are.
+fn claim(from: &Path, to: &Path, mut manifest: Manifest, keys: &Path, fault: Fault) -> Result<()> {
+    let other = if manifest.kind == Kind::Site { Kind::Base } else { Kind::Site };
+    let key = match fault {
+        Fault::WrongKey => SigningKey::from_bytes(&[9; 32]),
+        Fault::WrongRole => signing_key(keys, other)?,
+        _ => signing_key(keys, manifest.kind)?,
+    };
+    match fault {
+        Fault::OtherProduct => "another-product".clone_into(&mut manifest.product),
+        Fault::OtherHardware => manifest.hardware = vec!["another-model".to_owned()],
+        Fault::Older => manifest.sequence = 0,
+        Fault::OtherBuild => manifest.build_id.0[0] ^= 1,
+        _ => {}
+    }
+    let archive = std::fs::read(from).map_err(Error::io("read", from))?;
+    let members = members(&archive).ok_or_else(|| Error::Input(format!("{}: it is no tar archive", from.display())))?;
+    let small = members.into_iter().filter(|(name, _)| ![MANIFEST, SIGNATURES].contains(name));
+    write(to, &manifest, &key, &small.map(|(name, bytes)| (name, bytes.to_vec())).collect())
+}
+
+/// The members of a plain tar archive that was read before, so nothing is checked twice.
+fn members(mut archive: &[u8]) -> Option<Vec<(&str, &[u8])>> {
+    let mut members = Vec::new();
+    while let Some((header, rest)) = archive.split_at_checked(512).filter(|(header, _)| header.first() != Some(&0)) {
+        let text = |range: std::ops::Range<usize>| {
+            std::str::from_utf8(header.get(range)?.split(|byte| *byte == 0).next()?).ok()
+        };
+        let size = usize::from_str_radix(text(124..136)?.trim(), 8).ok()?;
+        members.push((text(0..100)?, rest.get(..size)?));
+        archive = rest.get(size.next_multiple_of(512)..)?;
+    }
+    Some(members)
+}
+
 /// The image with its fault, and what the manifest says about it.
 fn spoil(mut image: Vec<u8>, described: ImageInfo, fault: Fault) -> std::result::Result<(Vec<u8>, ImageInfo), String> {
     let parameters = described.parameters();
@@ -87,6 +146,8 @@ fn spoil(mut image: Vec<u8>, described: ImageInfo, fault: Fault) -> std::result:
             let data_blocks = length(&empty.0) / BLOCK;
             hashed(empty.0, Parameters { data_blocks, ..parameters })
         }
+        // It is about something else.
+        _ => Ok((image, described)),
     }
 }
 
@@ -225,6 +286,18 @@ mod tests {
         assert_eq!(said.size.0, length(&spoilt));
         assert_ne!(said.root_hash, Digest([9; 32]));
         assert!(spoil(vec![0; 16384], described(2), Fault::NoKernel).unwrap_err().contains("no kernel"));
+    }
+
+    #[test]
+    fn the_members_of_an_archive_come_out_as_they_are_in_it() {
+        let mut header = [0_u8; 512];
+        header[..7].copy_from_slice(b"chunks\0");
+        header[124..136].copy_from_slice(b"00000000003\0");
+        let mut body = [0_u8; 512];
+        body[..3].copy_from_slice(b"abc");
+        let archive = [header, body, header, body, [0; 512], [0; 512]].concat();
+        assert_eq!(members(&archive).unwrap(), [("chunks", b"abc".as_slice()); 2]);
+        assert_eq!(members(&archive[..600]), None);
     }
 
     #[test]
