@@ -11,7 +11,7 @@ use crate::source::PackageFile;
 pub fn pass(journal: &Journal<'_>, package: &PackageFile, accept: bool) -> Result<Option<String>> {
     let Some(text) = package.eula() else { return Ok(None) };
     let digest = Digest::of(text.as_bytes());
-    if journal.history().accepted(digest) {
+    if journal.history()?.accepted(digest) {
         return Ok(None);
     }
     let release = Release::from(package.verified().manifest());

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic"))]
 
 pub mod api;
+pub mod certain;
 pub mod code;
 pub mod command;
 pub mod console;

@@ -30,10 +30,25 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 /// Replaces `path`: after a power cut there is the old or the new content, whole. Durable on return. `beside` is in the same directory;
 /// `mode` are the permissions of the file, less those the process masks.
 pub fn replace(path: &Path, beside: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, beside, bytes, mode, |_| Ok(()))
+}
+
+/// The same, with something to do to the new file before it counts. When that fails the old one stays.
+pub fn replace_with(
+    path: &Path,
+    beside: &Path,
+    bytes: &[u8],
+    mode: u32,
+    prepare: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     // What lies there is left from a cut, or a trap: the name is made anew either way.
     remove_if_there(beside)?;
     let mut file = open(beside, OpenOptions::new().write(true).create_new(true).mode(mode))?;
-    file.write_all(bytes)?;
+    if let Err(problem) = file.write_all(bytes).and_then(|()| prepare(&file)) {
+        // What room it took is needed more elsewhere; the first problem is the one to report.
+        remove_if_there(beside).unwrap_or(());
+        return Err(problem);
+    }
     // Before the rename: a name must never lead to a file whose content a power cut can still take.
     file.sync_all()?;
     fs::rename(beside, path)?;

@@ -3,16 +3,21 @@
 //! Only the older copy is ever written, so the newest whole one survives any interruption. Both reads and writes are direct: a buffered
 //! access pulls in the neighbours, and one bad sector would then hide the good copy. The volume around the blocks, by which GRUB finds
 //! them, is constant and restored when it is damaged.
+//!
+//! A copy that cannot be read may be the newest. It counts as lost only when the disk answers and does not give it (`crate::certain`);
+//! then it is the one that is overwritten, never the other, which is the only one left: the disk may put a good sector in its place, and
+//! until then the other one, which is what GRUB sees as well, stays. There are never two copies with one number by it: the new one
+//! takes the place of whatever had that number.
 
 use std::io;
 use std::path::Path;
 
 use appliance::direct::{Access, Direct};
 use formats::boot_state::{self, BLOCK_SIZE, BootState};
-use formats::reset_record;
 use formats::state_volume::{self, COPY_OFFSETS, RESET_OFFSET};
 use formats::{Bytes, SlotId};
 
+use crate::certain::{Reading, answers, certain};
 use crate::error::{At, Doing, Error, Result};
 
 /// Something with sectors: the state partition, or memory in tests.
@@ -33,16 +38,24 @@ pub struct Blocks {
     pub whole: usize,
 }
 
-/// Reads both blocks; one that cannot be read counts as damaged.
-pub fn read(sectors: &impl Sectors) -> Blocks {
-    let copies = COPY_OFFSETS.map(|offset| {
-        let mut block = vec![0; BLOCK_SIZE];
-        sectors.read(offset, &mut block).map_or_else(|_| Vec::new(), |()| block)
-    });
+/// Reads both blocks; one that is lost counts as damaged. An error when the disk does not answer: then nobody knows which is newest.
+pub fn read(sectors: &impl Sectors) -> Result<Blocks> {
+    let copy = |offset| sector(sectors, offset).doing(|| "read the boot state".into());
+    let [first, second] = COPY_OFFSETS;
+    let copies = [copy(first)?, copy(second)?].map(|copy| copy.done().unwrap_or_default());
     let [first, second] = &copies;
     let newest = boot_state::newest([first, second]).map(|(_, state)| state);
     let whole = copies.iter().filter(|copy| BootState::parse(copy).is_ok()).count();
-    Blocks { copies, newest, whole }
+    Ok(Blocks { copies, newest, whole })
+}
+
+/// The sector at `offset`, or the certainty that it is lost.
+fn sector(sectors: &impl Sectors, offset: u64) -> io::Result<Reading<Vec<u8>>> {
+    let read = || {
+        let mut block = vec![0; BLOCK_SIZE];
+        sectors.read(offset, &mut block).map(|()| block)
+    };
+    certain(read, || answers(sectors))
 }
 
 /// Writes `state` to the older block and reads it back. Returns which block, 1 or 2.
@@ -64,10 +77,9 @@ pub fn store(sectors: &impl Sectors, blocks: &Blocks, state: &BootState) -> Resu
 /// Writes the whole volume anew when both blocks are lost, for a machine running healthily from `slot`.
 pub fn rebuild(sectors: &impl Sectors, slot: SlotId, site: Option<SlotId>) -> Result<BootState> {
     let state = BootState::initial(slot, site);
-    let mut sector = vec![0; reset_record::SIZE];
-    // A reset somebody asked for stays; a sector that cannot be read asks for nothing.
-    let kept = sectors.read(RESET_OFFSET, &mut sector).map_or(&[][..], |()| &sector);
-    let volume = state_volume::mended(&state, kept).at(|| "boot state".into())?;
+    // A reset somebody asked for stays; a sector that is lost asks for nothing.
+    let kept = sector(sectors, RESET_OFFSET).doing(|| "read the reset record".into())?.done().unwrap_or_default();
+    let volume = state_volume::mended(&state, &kept).at(|| "boot state".into())?;
     write_blocks(sectors, &volume, |_| true)?;
     Ok(state)
 }
@@ -76,9 +88,10 @@ pub fn rebuild(sectors: &impl Sectors, slot: SlotId, site: Option<SlotId>) -> Re
 pub fn mend_volume(sectors: &impl Sectors, state: &BootState) -> Result<Option<Bytes>> {
     let mut volume = vec![0; usize::try_from(state_volume::SIZE.0).unwrap_or(0)];
     for (offset, block) in (0_u64..).step_by(BLOCK_SIZE).zip(volume.chunks_mut(BLOCK_SIZE)) {
-        // A sector that cannot be read is damage; writing it lets the disk replace it.
-        if sectors.read(offset, block).is_err() {
-            block.fill(0xff);
+        // A sector that is lost is damage; writing it lets the disk replace it.
+        match sector(sectors, offset).doing(|| format!("read byte {offset} of the state partition"))? {
+            Reading::Done(found) => block.copy_from_slice(&found),
+            Reading::Lost(_) => block.fill(0xff),
         }
     }
     let damage = state_volume::first_damage(&volume).at(|| "boot state volume".into())?;
@@ -123,19 +136,24 @@ pub fn open(path: &Path, writable: bool) -> Result<Direct> {
 mod tests {
     use super::*;
     use formats::boot_state::{Event, SlotState, next};
+    use formats::reset_record;
     use std::cell::RefCell;
 
     /// A partition in memory; `bad` sectors cannot be read, `deaf` ones forget what is written.
     struct Memory {
         bytes: RefCell<Vec<u8>>,
         bad: Vec<u64>,
+        /// Reads that fail, whatever they are of.
+        outage: std::ops::Range<usize>,
+        reads: std::cell::Cell<usize>,
         deaf: bool,
         writes: RefCell<Vec<u64>>,
     }
 
     impl Memory {
         fn new(bytes: Vec<u8>) -> Self {
-            Self { bytes: RefCell::new(bytes), bad: Vec::new(), deaf: false, writes: RefCell::default() }
+            let (reads, writes) = Default::default();
+            Self { bytes: RefCell::new(bytes), bad: Vec::new(), outage: 0..0, reads, deaf: false, writes }
         }
         fn sample() -> Self {
             Self::new(state_volume::image(&BootState::initial(SlotId::A, None)).unwrap())
@@ -144,7 +162,8 @@ mod tests {
 
     impl Sectors for Memory {
         fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-            if self.bad.contains(&offset) {
+            let number = self.reads.replace(self.reads.get() + 1);
+            if self.bad.contains(&offset) || self.outage.contains(&number) {
                 return Err(io::ErrorKind::Other.into());
             }
             let at = usize::try_from(offset).unwrap();
@@ -170,10 +189,10 @@ mod tests {
     fn stores_alternate_between_the_copies_with_one_write_each() {
         let memory = Memory::sample();
         for wanted in [2, 1, 2] {
-            let blocks = read(&memory);
+            let blocks = read(&memory).unwrap();
             let state = refill(&blocks.newest.unwrap());
             assert_eq!(store(&memory, &blocks, &state).unwrap(), wanted);
-            assert_eq!(read(&memory).newest, Some(state));
+            assert_eq!(read(&memory).unwrap().newest, Some(state));
         }
         assert_eq!(*memory.writes.borrow(), [8192, 4096, 8192]);
     }
@@ -183,10 +202,10 @@ mod tests {
         for (damaged, copy) in [(4096, 1), (8192, 2)] {
             let memory = Memory::sample();
             memory.bytes.borrow_mut()[damaged] = b'X';
-            let blocks = read(&memory);
+            let blocks = read(&memory).unwrap();
             assert_eq!(blocks.whole, 1);
             assert_eq!(store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap(), copy);
-            assert_eq!(read(&memory).whole, 2);
+            assert_eq!(read(&memory).unwrap().whole, 2);
         }
     }
 
@@ -194,16 +213,48 @@ mod tests {
     fn an_unreadable_sector_does_not_hide_the_other_copy() {
         let mut memory = Memory::sample();
         memory.bad = vec![4096];
-        assert!(read(&memory).newest.is_some());
+        assert!(read(&memory).unwrap().newest.is_some());
         memory.bad = vec![4096, 8192];
-        assert_eq!(read(&memory).newest, None);
+        assert_eq!(read(&memory).unwrap().newest, None);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_for_a_moment_never_makes_the_older_copy_count() {
+        let mut memory = Memory::sample();
+        let blocks = read(&memory).unwrap();
+        let newest = refill(&blocks.newest.unwrap());
+        store(&memory, &blocks, &newest).unwrap();
+        let mut refused = 0;
+        for from in 0..6 {
+            for length in 0..8 {
+                memory.outage = from..from + length;
+                memory.reads.set(0);
+                match read(&memory) {
+                    Ok(blocks) => assert_eq!((blocks.newest, blocks.whole), (Some(newest), 2), "{from} {length}"),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused > 0);
+    }
+
+    #[test]
+    fn of_a_copy_that_is_lost_the_sector_is_written_and_the_other_one_left_alone() {
+        let mut memory = Memory::sample();
+        let blocks = read(&memory).unwrap();
+        store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap();
+        memory.bad = vec![8192];
+        let blocks = read(&memory).unwrap();
+        assert_eq!(blocks.whole, 1);
+        store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap_err();
+        assert_eq!(*memory.writes.borrow(), [8192, 8192]);
     }
 
     #[test]
     fn a_disk_that_forgets_is_an_error() {
         let mut memory = Memory::sample();
         memory.deaf = true;
-        let blocks = read(&memory);
+        let blocks = read(&memory).unwrap();
         let problem = store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap_err();
         assert!(problem.to_string().contains("does not keep"), "{problem}");
     }
@@ -211,22 +262,22 @@ mod tests {
     #[test]
     fn a_zeroed_partition_is_rebuilt_whole() {
         let memory = Memory::new(vec![0; 1 << 20]);
-        assert_eq!(read(&memory).newest, None);
+        assert_eq!(read(&memory).unwrap().newest, None);
         let state = rebuild(&memory, SlotId::B, Some(SlotId::A)).unwrap();
         assert_eq!((state.order, state.b, state.a), (SlotId::B, SlotState::GOOD, SlotState::EMPTY));
-        assert_eq!(read(&memory).whole, 2);
+        assert_eq!(read(&memory).unwrap().whole, 2);
         assert_eq!(mend_volume(&memory, &state).unwrap(), None);
     }
 
     #[test]
     fn mending_the_volume_leaves_the_blocks_alone() {
         let memory = Memory::sample();
-        let blocks = read(&memory);
+        let blocks = read(&memory).unwrap();
         store(&memory, &blocks, &refill(&blocks.newest.unwrap())).unwrap();
-        let before = read(&memory);
+        let before = read(&memory).unwrap();
         memory.bytes.borrow_mut()[..1536].fill(0);
         assert_eq!(mend_volume(&memory, &before.newest.unwrap()).unwrap(), Some(Bytes(0)));
-        assert_eq!(read(&memory), before);
+        assert_eq!(read(&memory).unwrap(), before);
         assert_eq!(state_volume::first_damage(&memory.bytes.borrow()).unwrap(), None);
         assert_eq!(mend_volume(&memory, &before.newest.unwrap()).unwrap(), None);
     }

@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// What an image file holds and what a machine started from it would do.
 fn of_image(options: &Options) -> Result<()> {
     let workplace = Workplace::open(&options.place, Access::Look)?;
-    let summary = summarize(&workplace.agent(&silent).facts());
+    let summary = summarize(&workplace.agent(&silent).facts()?);
     if options.json {
         return print_json(&summary);
     }
@@ -98,7 +98,7 @@ pub(crate) fn print_json(facts: &impl Serialize) -> Result<()> {
 pub fn everything(place: &workplace::Place) -> Result<serde_json::Value> {
     let json = if place.disk.is_some() {
         let workplace = Workplace::open(place, Access::Look)?;
-        serde_json::to_value(summarize(&workplace.agent(&silent).facts()))
+        serde_json::to_value(summarize(&workplace.agent(&silent).facts()?))
     } else {
         serde_json::to_value(gather(report(&place.report)?, place.trust.as_deref()))
     };
@@ -118,22 +118,20 @@ pub fn report(path: &Path) -> Result<BootReport> {
 
 fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
     let lifecycle = Workplace::appliance(&report, trust, Access::Look)
-        .map(|workplace| {
-            let facts = workplace.agent(&silent).facts();
+        .and_then(|workplace| {
+            let facts = workplace.agent(&silent).facts()?;
             // The report is about the start; the site may have been switched since.
             if let Some(site) = site_now(&facts) {
                 report.site = Some(site);
             }
-            summarize(&facts)
+            Ok(summarize(&facts))
         })
         .map_err(|problem| eprintln!("update-agent: {problem}"))
         .ok();
-    let blocks: Option<Blocks> = report
-        .state
-        .device
-        .as_ref()
-        .and_then(|device| state::open(Path::new(device), false).map_err(|problem| eprintln!("{problem}")).ok())
-        .map(|device| state::read(&device));
+    let blocks: Option<Blocks> = report.state.device.as_ref().and_then(|device| {
+        let blocks = state::open(Path::new(device), false).and_then(|device| state::read(&device));
+        blocks.map_err(|problem| eprintln!("{problem}")).ok()
+    });
     let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));
     let state = blocks.as_ref().and_then(|blocks| blocks.newest);

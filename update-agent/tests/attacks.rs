@@ -94,7 +94,7 @@ fn two_of_three_keys_are_enough_whichever_they_are() {
         let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &state(A, GOOD, GOOD, None)));
         fs::write(&path, matrix::resigned(&release(Kind::Base, 3), &keys, &trust).package).unwrap();
         install(&path, &disk, &trust, || 1_700_000_000).unwrap();
-        with_agent(&disk, &trust, |agent| assert!(agent.facts().base.get(B).manifest().is_some()));
+        with_agent(&disk, &trust, |agent| assert!(agent.facts().unwrap().base.get(B).manifest().is_some()));
     }
 }
 
@@ -214,7 +214,7 @@ fn a_file_that_changes_after_it_was_checked_leaves_an_empty_slot_and_its_own_cod
         let (disk, problem) = install_while(change);
         assert_eq!(problem.code(), "package-changed", "{problem}");
         with_agent(&disk, &trust(), |agent| {
-            let facts = agent.facts();
+            let facts = agent.facts().unwrap();
             assert_eq!(*facts.base.get(B), Content::Empty);
             assert_eq!(facts.boot.unwrap().order, A);
             let (_, _, outcome, _) = facts.history.last(Kind::Base).unwrap();

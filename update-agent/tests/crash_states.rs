@@ -14,45 +14,21 @@ mod fixtures;
 mod machine;
 #[path = "crash/scenarios.rs"]
 mod scenarios;
+#[path = "crash/seen.rs"]
+mod seen;
 #[path = "crash/verdict.rs"]
 mod verdict;
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cuts::{Effort, every_cut, every_kill};
-use formats::SlotId;
 use formats::trust::TrustStore;
+use seen::{Seen, mounted};
 use update_agent::disk::Part;
-use update_agent::disk::simulated::{Medium, Operation};
-use update_agent::site::Now;
+use update_agent::disk::simulated::Operation;
 use verdict::Scenario;
-
-/// Distinct media of one scenario, by a 128-bit mix of all bytes.
-#[derive(Default)]
-struct Seen(BTreeSet<[u64; 2]>);
-
-impl Seen {
-    fn is_new(&mut self, medium: &Medium, salt: u64) -> Option<u64> {
-        let mut hash = [salt ^ 0x9e37_79b9_7f4a_7c15, salt.wrapping_mul(0xff51_afd7_ed55_8ccd)];
-        let parts = Part::ALL.map(|part| medium.part(part));
-        for bytes in parts.into_iter().chain([medium.journal.as_slice()]) {
-            let zeros =
-                bytes.rchunks(4096).take_while(|piece| **piece == ZEROS[..piece.len()]).map(<[u8]>::len).sum::<usize>();
-            let bytes = &bytes[..bytes.len() - zeros];
-            for word in bytes.chunks(8) {
-                let mut padded = [0; 8];
-                padded[..word.len()].copy_from_slice(word);
-                let word = u64::from_le_bytes(padded);
-                hash[0] = (hash[0] ^ word).wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(29);
-                hash[1] = (hash[1].rotate_left(7) ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93);
-            }
-        }
-        self.0.insert(hash).then_some(hash[0])
-    }
-}
 
 struct Tally {
     cuts: usize,
@@ -90,9 +66,7 @@ fn judge_log(scenario: &Scenario, log: &[Operation], trust: &TrustStore, effort:
         complain(&mut tally.violations, place, verdict);
     });
     every_kill(&scenario.start, log, &mut |medium, place| {
-        let Now { slot, started } = medium.site.unwrap_or(Now { slot: None, started: true });
-        let mounted = slot.map_or(0, |slot| 1 + u64::from(slot == SlotId::B)) * 2 + u64::from(started);
-        if seen.is_new(medium, 1 + mounted).is_some() {
+        if seen.is_new(medium, mounted(medium)).is_some() {
             tally.kills += 1;
             complain(&mut tally.violations, place, scenario.after_kill(medium, trust));
         }
@@ -219,5 +193,4 @@ fn the_judge_finds_a_switch_without_a_slot() {
     );
 }
 
-const ZEROS: [u8; 4096] = [0; 4096];
 const SETTLE_STRIDE: u64 = 64;

@@ -97,7 +97,7 @@ fn a_site_on_trial_comes_first() {
     let site = release(Kind::Site, 11);
     with_agent(&disk, running(A, Some(A)), |agent| {
         agent.install(&site.verified, &mut site.source(), &Model::default()).unwrap();
-        assert_eq!(agent.on_trial().len(), 1);
+        assert_eq!(agent.on_trial().unwrap().len(), 1);
         let problem = agent.factory_reset(&request("demo.example")).unwrap_err();
         assert_eq!(problem.code(), "site-on-trial", "{problem}");
         assert!(!wrote_the_order(&disk));
@@ -160,17 +160,17 @@ fn an_order_is_taken_back_and_damage_in_its_place_is_cleared() {
     medium.set(Part::State, volume);
     let disk = Disk::new(medium);
     with_agent(&disk, running(A, Some(A)), |agent| {
-        assert!(matches!(agent.facts().reset, PendingReset::Unusable(_)));
-        assert!(summarize(&agent.facts()).next_restart.reset_problem.unwrap().contains("damaged"));
+        assert!(matches!(agent.facts().unwrap().reset, PendingReset::Unusable(_)));
+        assert!(summarize(&agent.facts().unwrap()).next_restart.reset_problem.unwrap().contains("damaged"));
         agent.cancel_reset().unwrap();
-        assert_eq!(agent.facts().reset, PendingReset::None);
+        assert_eq!(agent.facts().unwrap().reset, PendingReset::None);
     });
 }
 
 #[test]
 fn what_the_next_restart_does_is_read_from_the_disk() {
     let disk = Disk::new(steady());
-    let next = || with_agent(&disk, running(A, Some(A)), |agent| summarize(&agent.facts()).next_restart);
+    let next = || with_agent(&disk, running(A, Some(A)), |agent| summarize(&agent.facts().unwrap()).next_restart);
     assert_eq!(next().reset, None);
     ask(&disk).unwrap();
     let reset = next().reset.unwrap();

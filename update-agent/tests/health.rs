@@ -54,7 +54,7 @@ fn the_checks_of_what_runs_and_of_the_operator_apply_and_those_of_the_other_slot
     let journal = Journal::new(&store, || 0);
     let agent = Agent { journal, site: None, ..agent(&disk, &trust, Some(running(A, Some(A)))) };
     let folder = tempfile::tempdir().unwrap();
-    let list = Checklist::new(&agent.facts(), operators_file(folder.path()));
+    let list = Checklist::new(&agent.facts().unwrap(), operators_file(folder.path()));
     assert_eq!(names(&list), ["base/ssh", "site/page"]);
     assert_eq!(list.asked[0].made, 1_700_000_000);
     assert_eq!(list.base_trial, Some(Trial { settle: 2, deadline: 60 }));
@@ -62,20 +62,20 @@ fn the_checks_of_what_runs_and_of_the_operator_apply_and_those_of_the_other_slot
     std::fs::create_dir(folder.path().join("bulkhead")).unwrap();
     let file = folder.path().join(health::OPERATOR_PATH);
     std::fs::write(&file, r#"{"format": 1, "checks": [{"name": "mail", "tcp": 25}]}"#).unwrap();
-    let list = Checklist::new(&agent.facts(), operators_file(folder.path()));
+    let list = Checklist::new(&agent.facts().unwrap(), operators_file(folder.path()));
     assert_eq!(names(&list), ["base/ssh", "site/page", "operator/mail"]);
 
     std::fs::write(&file, r#"{"format": 1, "checks": [{"name": "x", "command": ["/bin/true"]}]}"#).unwrap();
-    let list = Checklist::new(&agent.facts(), operators_file(folder.path()));
+    let list = Checklist::new(&agent.facts().unwrap(), operators_file(folder.path()));
     assert_eq!(names(&list), ["base/ssh", "site/page"], "the others still count");
     assert!(list.findings[0].to_string().contains("only base and site may start programs"), "{:?}", list.findings);
     // A trap in its place is a finding, not a hang.
     std::fs::remove_file(&file).unwrap();
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert_eq!(Checklist::new(&agent.facts(), operators_file(folder.path())).findings.len(), 1);
+    assert_eq!(Checklist::new(&agent.facts().unwrap(), operators_file(folder.path())).findings.len(), 1);
 
     let image = Agent { running: None, ..agent };
-    assert_eq!(Checklist::new(&image.facts(), None), Checklist::default(), "nothing runs from an image file");
+    assert_eq!(Checklist::new(&image.facts().unwrap(), None), Checklist::default(), "nothing runs from an image file");
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn an_installation_remembers_what_failed_before_it() {
     };
     agent.install(&next.verified, &mut next.source(), &Model::default()).unwrap();
     let build = next.verified.manifest().build_id;
-    assert_eq!(agent.journal.history().baseline(build), ["operator/mail", "base/room"]);
+    assert_eq!(agent.journal.history().unwrap().baseline(build), ["operator/mail", "base/room"]);
     // After the restart into it.
     let agent = Agent { running: Some(running(B, None)), health: &health::Nothing, ..agent };
     agent.commit().unwrap();
-    assert_eq!(agent.journal.history().baseline(build), ["operator/mail", "base/room"]);
+    assert_eq!(agent.journal.history().unwrap().baseline(build), ["operator/mail", "base/room"]);
 }
 
 /// A web server that answers this for as long as the test runs.

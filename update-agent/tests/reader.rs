@@ -469,7 +469,7 @@ fn a_reader_that_fails_in_the_middle_leaves_the_slot_empty() {
         let verified = package.verified().clone();
         let problem = agent.install(&verified, &mut package, &Model::default()).unwrap_err();
         assert!(problem.to_string().contains(wanted), "{name}: {problem}");
-        let facts = agent.facts();
+        let facts = agent.facts().unwrap();
         assert_eq!(*facts.base.get(B), Content::Empty, "{name}");
         assert!(matches!(derive(&facts), State::Steady { home: A, .. }), "{name}: {:?}", derive(&facts));
     }

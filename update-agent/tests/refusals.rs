@@ -185,7 +185,7 @@ fn every_fault(fault: impl Fn(usize) -> Fault) -> usize {
         let after = disk.medium();
         assert_eq!(after.part(Part::Base(A)), before.part(Part::Base(A)));
         with_agent(&disk, Some(running(A, Some(A))), |agent| {
-            let facts = agent.facts();
+            let facts = agent.facts().unwrap();
             let state = derive(&facts);
             match &result {
                 Ok(_) => assert!(matches!(state, State::Armed { candidate: B, .. })),
@@ -227,7 +227,7 @@ fn every_forgotten_write_is_noticed_before_the_switch() {
             assert_eq!(problem.code(), "not-kept", "write {number}: the disk is at fault, not the package: {problem}");
         }
         with_agent(&disk, Some(running(A, Some(A))), |agent| {
-            let armed = matches!(derive(&agent.facts()), State::Armed { .. });
+            let armed = matches!(derive(&agent.facts().unwrap()), State::Armed { .. });
             assert_eq!(armed, result.is_ok(), "write {number}: {:?}", result.as_ref().err().map(ToString::to_string));
         });
     }
@@ -276,7 +276,7 @@ fn a_package_that_ends_early_or_lies_about_its_root_hash_leaves_the_slot_empty()
         let text = result.unwrap_err().to_string();
         assert!(text.contains(wanted), "{text}");
         with_agent(&disk, Some(running(A, Some(A))), |agent| {
-            let facts = agent.facts();
+            let facts = agent.facts().unwrap();
             assert_eq!(*facts.base.get(B), update_agent::slot::Content::Empty);
             let (_, _, outcome, _) = facts.history.last(Kind::Base).unwrap();
             assert!(matches!(outcome, Outcome::Failed { .. }));
@@ -315,10 +315,10 @@ fn a_good_release_that_is_started_until_no_try_is_left_is_given_up_with_its_reas
     let boot = BootState { last: Some(B), ..state(A, rotten, GOOD, None) };
     let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &boot));
     with_agent(&disk, Some(running(B, None)), |agent| {
-        assert_eq!(derive(&agent.facts()), State::Failed { home: B, failed: A });
+        assert_eq!(derive(&agent.facts().unwrap()), State::Failed { home: B, failed: A });
         let done = agent.settle().unwrap();
         assert!(matches!(done.state, State::Steady { home: B, .. }), "{:?}", done.state);
-        let facts = agent.facts();
+        let facts = agent.facts().unwrap();
         let (failed, slot, outcome, _) = facts.history.last(Kind::Base).unwrap();
         let reason = "it was started 5 times and never proved healthy".to_owned();
         assert_eq!((failed.sequence, slot, outcome), (2, A, &Outcome::FellBack { reason }));
@@ -337,21 +337,21 @@ fn a_release_that_the_boot_loader_could_not_load_is_given_up_at_once_with_that_r
     };
     // Nothing was tried yet, and without a start nobody knows: neither is a failure.
     with_agent(&on(3), Some(running(A, None)), |agent| {
-        assert!(matches!(derive(&agent.facts()), State::Armed { candidate: B, tries: 3, .. }));
+        assert!(matches!(derive(&agent.facts().unwrap()), State::Armed { candidate: B, tries: 3, .. }));
     });
     with_agent(&on(2), None, |agent| {
-        assert!(matches!(derive(&agent.facts()), State::Armed { candidate: B, tries: 2, .. }));
+        assert!(matches!(derive(&agent.facts().unwrap()), State::Armed { candidate: B, tries: 2, .. }));
     });
     for tries in [1, 2] {
         let disk = on(tries);
         with_agent(&disk, Some(running(A, None)), |agent| {
-            assert_eq!(derive(&agent.facts()), State::NotLoaded { home: A, candidate: B, tries });
-            let before = summarize(&agent.facts());
+            assert_eq!(derive(&agent.facts().unwrap()), State::NotLoaded { home: A, candidate: B, tries });
+            let before = summarize(&agent.facts().unwrap());
             assert_eq!((before.on_trial, before.failed.len(), before.failed[0].slot), (None, 1, B));
             assert!(before.failed[0].reason.starts_with("the boot loader could not start it"), "{:?}", before.failed);
             let done = agent.settle().unwrap();
             assert_eq!(done.state, State::Steady { home: A, spare: Spare::Unproven });
-            let facts = agent.facts();
+            let facts = agent.facts().unwrap();
             let Some((failed, B, Outcome::FellBack { reason }, _)) = facts.history.last(Kind::Base) else {
                 panic!("{:?}", facts.history);
             };
@@ -375,10 +375,10 @@ fn a_good_release_that_the_boot_loader_passed_over_is_named_and_keeps_its_tries(
     let disk = Disk::new(medium([Some(&two), Some(&one)], [None, None], &boot));
     with_agent(&disk, Some(running(B, None)), |agent| {
         agent.settle().unwrap();
-        let failed = summarize(&agent.facts()).failed;
+        let failed = summarize(&agent.facts().unwrap()).failed;
         assert_eq!((failed.len(), failed[0].slot, failed[0].release.sequence), (1, A, 2));
         assert!(failed[0].reason.contains("at each of the next 4 restarts"), "{failed:?}");
     });
     // Where it runs, nothing is wrong.
-    with_agent(&disk, Some(running(A, None)), |agent| assert_eq!(summarize(&agent.facts()).failed, []));
+    with_agent(&disk, Some(running(A, None)), |agent| assert_eq!(summarize(&agent.facts().unwrap()).failed, []));
 }

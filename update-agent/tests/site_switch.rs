@@ -47,19 +47,19 @@ fn a_site_goes_live_is_on_trial_and_is_kept_by_a_commit() {
     install(&disk, &release(Kind::Site, 11)).unwrap();
     assert_eq!(now(&disk), runs(Some(B)));
     on(&disk, running(A, Some(A)), |agent| {
-        let trials = agent.on_trial();
+        let trials = agent.on_trial().unwrap();
         assert_eq!(trials.len(), 1);
         assert_eq!((trials[0].kind, trials[0].slot, trials[0].release.sequence), (Kind::Site, B, 11));
-        let summary = summarize(&agent.facts());
+        let summary = summarize(&agent.facts().unwrap());
         // A restart would bring the old one.
         assert_eq!(summary.site_on_trial.map(|site| site.slot), Some(B));
         assert_eq!(summary.next_restart.site.map(|site| site.slot), Some(A));
-        assert_eq!(agent.facts().floor(Kind::Site, "demo-site"), None);
+        assert_eq!(agent.facts().unwrap().floor(Kind::Site, "demo-site"), None);
         agent.commit().unwrap();
-        assert_eq!(agent.on_trial(), []);
-        let summary = summarize(&agent.facts());
+        assert_eq!(agent.on_trial().unwrap(), []);
+        let summary = summarize(&agent.facts().unwrap());
         assert_eq!(summary.next_restart.site.map(|site| site.slot), Some(B));
-        assert_eq!(agent.facts().floor(Kind::Site, "demo-site"), Some(11));
+        assert_eq!(agent.facts().unwrap().floor(Kind::Site, "demo-site"), Some(11));
     });
 }
 
@@ -71,10 +71,10 @@ fn a_switch_that_fails_at_any_step_leaves_the_old_site_running_and_tells_why() {
         assert_eq!(problem.code(), "site-not-switched");
         assert_eq!(now(&disk), runs(Some(A)), "{step:?}");
         on(&disk, running(A, Some(A)), |agent| {
-            let failed = summarize(&agent.facts()).failed;
+            let failed = summarize(&agent.facts().unwrap()).failed;
             assert_eq!((failed[0].slot, failed[0].release.sequence), (B, 11));
             assert!(failed[0].reason.contains("injected failure"), "{}", failed[0].reason);
-            assert_eq!(agent.on_trial(), []);
+            assert_eq!(agent.on_trial().unwrap(), []);
             assert_eq!(agent.settle().unwrap().steps, [""; 0]);
         });
     }
@@ -86,7 +86,7 @@ fn a_condemned_site_gives_way_to_the_one_before_and_the_reason_is_kept() {
     install(&disk, &release(Kind::Site, 11)).unwrap();
     on(&disk, running(A, Some(A)), |agent| {
         agent.condemn(Kind::Site, "the page is empty").unwrap();
-        assert_eq!(summarize(&agent.facts()).failed[0].reason, "the page is empty");
+        assert_eq!(summarize(&agent.facts().unwrap()).failed[0].reason, "the page is empty");
         assert!(agent.condemn(Kind::Site, "again").unwrap_err().to_string().contains("nothing is on trial"));
     });
     assert_eq!(now(&disk), runs(Some(A)));
@@ -103,10 +103,34 @@ fn a_site_that_filled_the_data_partition_is_left_and_does_not_come_back() {
     assert_eq!(now(&full), runs(Some(A)));
     let again = Disk::new(full.medium());
     on(&again, running(A, Some(A)), |agent| {
-        assert_eq!(agent.on_trial(), []);
+        assert_eq!(agent.on_trial().unwrap(), []);
         agent.settle().unwrap();
     });
     assert_eq!(now(&again), runs(Some(A)));
+}
+
+#[test]
+fn a_site_before_that_does_not_come_back_is_tried_once_more_and_then_does_not_stand_in_the_way() {
+    let disk = Disk::new(steady());
+    install(&disk, &release(Kind::Site, 11)).unwrap();
+    for step in [SiteStep::Open, SiteStep::Start] {
+        let failing = Disk::new(disk.medium()).with_fault(Fault::Site(step, A));
+        on(&failing, running(A, Some(A)), |agent| agent.condemn(Kind::Site, "the page is empty")).unwrap_err();
+        assert_eq!(now(&failing), runs(None), "rather none than one that was given up");
+        // It was a hiccup.
+        let well = Disk::new(failing.medium());
+        on(&well, running(A, Some(A)), |agent: &Agent<'_>| agent.settle()).unwrap();
+        assert_eq!(now(&well), runs(Some(A)));
+        // It was not.
+        on(&failing, running(A, Some(A)), |agent: &Agent<'_>| agent.settle()).unwrap_err();
+        on(&failing, running(A, Some(A)), |agent| {
+            assert_eq!(agent.settle().unwrap().steps, [""; 0]);
+            let reason = summarize(&agent.facts().unwrap()).failed[0].reason.clone();
+            assert!(reason.starts_with("the page is empty; and the site before does not come back: "), "{reason}");
+        });
+        install(&failing, &release(Kind::Site, 12)).unwrap();
+        assert_eq!(now(&failing), runs(Some(B)));
+    }
 }
 
 #[test]
@@ -116,13 +140,13 @@ fn a_restart_in_the_trial_has_brought_the_old_site_back_and_says_how_to_try_agai
     let (disk, again) = restarted(&disk, Some(A));
     on(&disk, again, |agent| {
         // Also before anything is written down.
-        assert_eq!(summarize(&agent.facts()).failed[0].reason, RESTARTED);
+        assert_eq!(summarize(&agent.facts().unwrap()).failed[0].reason, RESTARTED);
         agent.settle().unwrap();
-        assert_eq!(summarize(&agent.facts()).failed[0].reason, RESTARTED);
+        assert_eq!(summarize(&agent.facts().unwrap()).failed[0].reason, RESTARTED);
         agent.commit().unwrap();
-        assert_eq!(agent.facts().floor(Kind::Site, "demo-site"), Some(10));
+        assert_eq!(agent.facts().unwrap().floor(Kind::Site, "demo-site"), Some(10));
         agent.rollback(Kind::Site).unwrap();
-        assert_eq!(agent.on_trial()[0].slot, B);
+        assert_eq!(agent.on_trial().unwrap()[0].slot, B);
     });
     assert_eq!(now(&disk), runs(Some(B)));
 }
@@ -136,10 +160,10 @@ fn a_trial_without_another_site_goes_on_after_a_restart_and_leaves_nothing_when_
         .unwrap();
     let (disk, again) = restarted(&disk, Some(A));
     on(&disk, again, |agent| {
-        assert_eq!(agent.on_trial()[0].slot, A);
+        assert_eq!(agent.on_trial().unwrap()[0].slot, A);
         agent.condemn(Kind::Site, "no page").unwrap();
-        assert_eq!(agent.facts().site.get(A).manifest(), None);
-        assert_eq!(summarize(&agent.facts()).next_restart.site, None);
+        assert_eq!(agent.facts().unwrap().site.get(A).manifest(), None);
+        assert_eq!(summarize(&agent.facts().unwrap()).next_restart.site, None);
     });
     assert_eq!(now(&disk).slot, None);
 }
@@ -164,7 +188,7 @@ fn a_site_for_the_armed_base_waits_and_goes_live_once_that_base_is_committed() {
     install(&disk, &for_three).unwrap();
     assert_eq!(now(&disk), runs(Some(A)));
     on(&disk, running(A, Some(A)), |agent| {
-        assert_eq!(summarize(&agent.facts()).site_waiting.map(|site| site.slot), Some(B));
+        assert_eq!(summarize(&agent.facts().unwrap()).site_waiting.map(|site| site.slot), Some(B));
         // A commit of what runs changes nothing: the base has not been started.
         assert!(agent.commit().is_err());
     });
@@ -203,9 +227,9 @@ fn a_site_that_could_not_be_run_is_noted_with_its_reason_and_the_substitute_is_k
     content.site = Some(runs(Some(A)));
     let disk = Disk::new(content);
     on(&disk, Running { site_named_then: Some(B), ..running(A, Some(A)) }, |agent| {
-        assert!(matches!(derive_site(&agent.facts()), SiteState::PassedOver(_)));
+        assert!(matches!(derive_site(&agent.facts().unwrap()), SiteState::PassedOver(_)));
         agent.settle().unwrap();
-        let facts = agent.facts();
+        let facts = agent.facts().unwrap();
         assert_eq!(facts.boot.unwrap().site, Some(A));
         let (_, slot, outcome, _) = facts.history.last(Kind::Site).unwrap();
         assert_eq!(slot, B);

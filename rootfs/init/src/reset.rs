@@ -19,6 +19,7 @@ use formats::state_volume::RESET_OFFSET;
 
 use crate::console::say;
 use crate::disk::Disk;
+use crate::state::patiently;
 use crate::{failure, machine};
 
 /// Carries out the reset that was asked for, if any. What is odd but no reason not to mount the data partition is returned; an error is
@@ -62,7 +63,7 @@ pub fn before_mount(disk: &Disk, data: &Partition, watchdogs: &[Watchdog]) -> Re
 fn asked_for(disk: &Disk) -> io::Result<Option<ResetRecord>> {
     let Ok(state) = disk.partition("state") else { return Ok(None) };
     let mut sector = [0; reset_record::SIZE];
-    Direct::open(&state.node, Access::Read)?.read(RESET_OFFSET, &mut sector)?;
+    patiently(|| Direct::open(&state.node, Access::Read)?.read(RESET_OFFSET, &mut sector))?;
     ResetRecord::parse(&sector).map_err(io::Error::other)
 }
 

@@ -40,7 +40,7 @@ pub fn read(disk: &Disk) -> State {
     let sector = usize::try_from(disk.sector.bytes()).unwrap_or(512);
     let answers = COPY_OFFSETS.map(|offset| {
         let mut block = vec![0; sector];
-        Direct::open(&node, Access::Read)?.read(offset, &mut block).map(|()| block)
+        patiently(|| Direct::open(&node, Access::Read)?.read(offset, &mut block)).map(|()| block)
     });
     let answered = answers.iter().all(std::io::Result::is_ok);
     let blocks = answers.map(|answer| {
@@ -55,6 +55,20 @@ pub fn read(disk: &Disk) -> State {
         say(&format!("warning: cannot flush the boot state: {problem}"));
     }
     State { node: Some(node), whole: u8::try_from(whole).unwrap_or(0), lost: answered && newest.is_none(), newest }
+}
+
+/// Reads again what could not be read. A copy that is taken for lost because of one hiccup may be the newest, and the other one names
+/// the site that was left. Nothing worse comes of it: this program writes only when both copies could be read, and a disk that stays
+/// silent is no reason not to start from what is verified.
+pub fn patiently<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    let mut answer = read();
+    for _ in 1..ATTEMPTS {
+        if answer.is_ok() {
+            break;
+        }
+        answer = read();
+    }
+    answer
 }
 
 /// The state to go on with when both blocks are lost: this start is counted, and the other slot is there to fall back to if what it
@@ -78,7 +92,7 @@ pub fn restore(disk: &Disk, state: &BootState) -> Result<()> {
     let place = || format!("write the boot state to {:?}", partition.node);
     // A reset somebody asked for is none of what was lost. One that cannot be read is no order.
     let mut sector = [0; reset_record::SIZE];
-    let answer = Direct::open(&partition.node, Access::Read).and_then(|node| node.read(RESET_OFFSET, &mut sector));
+    let answer = patiently(|| Direct::open(&partition.node, Access::Read)?.read(RESET_OFFSET, &mut sector));
     let volume = state_volume::mended(state, if answer.is_ok() { &sector } else { &[] }).at(place)?;
     if partition.bytes < u64::try_from(volume.len()).unwrap_or(u64::MAX) {
         return Err(Error::Refused(format!("the state partition has {} bytes only", partition.bytes)));
@@ -106,9 +120,23 @@ impl State {
     }
 }
 
+const ATTEMPTS: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_that_fails_twice_is_no_lost_copy() {
+        for failing in 0..5 {
+            let mut reads = 0;
+            let answer = patiently(|| {
+                reads += 1;
+                if reads > failing { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+            });
+            assert_eq!(answer.is_ok(), failing < ATTEMPTS, "{failing}");
+        }
+    }
 
     #[test]
     fn a_lost_state_is_rebuilt_so_that_a_slot_that_keeps_failing_gives_way() {

@@ -87,7 +87,7 @@ pub(crate) fn perform(
 
 /// Asks on the terminal. The words are shown: this is against a slip of the hand, it is no password.
 fn typed(workplace: &Workplace) -> Result<String> {
-    let facts = workplace.agent(&silent).facts();
+    let facts = workplace.agent(&silent).facts()?;
     let wanted = facts.reset_confirmation().unwrap_or_default();
     if !io::stdin().is_terminal() {
         return Err(Error::Usage(format!("a factory reset needs --confirm {wanted}")));

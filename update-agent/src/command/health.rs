@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> Result<()> {
 pub(crate) fn findings(report: &Path, trust: Option<&Path>) -> Result<Vec<Finding>> {
     let report = status::report(report)?;
     let workplace = Workplace::appliance(&report, trust, Access::Look)?;
-    let list = Checklist::new(&workplace.agent(&silent).facts(), operators_file(Path::new(DATA)));
+    let list = Checklist::new(&workplace.agent(&silent).facts()?, operators_file(Path::new(DATA)));
     let mut findings = vec![judge::finding(&report, mounted(DATA))];
     findings.extend(Shared::of_this_machine().run(&list));
     Ok(findings)

@@ -29,7 +29,7 @@ pub fn run(options: &Options) -> Result<()> {
         return print_log(back);
     }
     let workplace = Workplace::open(&options.place, Access::Look)?;
-    let records = workplace.agent(&silent).journal.history().0;
+    let records = workplace.agent(&silent).journal.history()?.0;
     if options.json {
         return print_json(&records);
     }

@@ -80,9 +80,9 @@ pub fn run(options: &Options) -> Result<()> {
 /// Everything there is to show, read anew.
 fn look(report: &Path) -> Result<View> {
     let report = status::report(report)?;
-    let lifecycle = Workplace::appliance(&report, None, Access::Look).ok().map(|workplace| {
-        let facts = workplace.agent(&silent).facts();
-        (derive(&facts), summarize(&facts))
+    let lifecycle = Workplace::appliance(&report, None, Access::Look).ok().and_then(|workplace| {
+        let facts = workplace.agent(&silent).facts().ok()?;
+        Some((derive(&facts), summarize(&facts)))
     });
     let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));

@@ -14,7 +14,7 @@ use formats::{Bytes, SlotId};
 
 use super::Part;
 use crate::error::{Error, Result};
-use crate::journal::Store;
+use crate::journal::{ROOM, Store};
 use crate::site::{Now, Site};
 
 /// Bytes in the unit no disk tears.
@@ -69,8 +69,35 @@ pub enum Fault {
     Flush(usize),
     /// The journal cannot be written: no space.
     Journal,
+    /// So many operations fail so, from this one on: counted from 0 over reads, writes and flushes, over everything that is done to the
+    /// journal, and over the steps of a switch.
+    Outage {
+        /// The first that fails.
+        from: usize,
+        /// How many fail.
+        count: usize,
+        /// How.
+        failure: Failure,
+    },
+    /// The sector at this offset of the partition cannot be read until it is written.
+    Sector(Part, u64),
+    /// The data partition is full: the journal may be added to as far as room was kept for it, and not be replaced.
+    Full,
     /// This step of the switch to this site slot, or away from it, fails.
     Site(SiteStep, SlotId),
+}
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// With an I/O error, before anything happened.
+    Io,
+    /// Because there is no space, before anything happened.
+    NoSpace,
+    /// In the middle: half is read or written, then comes the error.
+    Short,
+    /// After it was done: it was written, and then could not be flushed, or the answer was lost.
+    Late,
 }
 
 /// A step of a switch.
@@ -94,6 +121,7 @@ pub struct Disk {
     fault: Cell<Option<Fault>>,
     writes: Cell<usize>,
     flushes: Cell<usize>,
+    operations: Cell<usize>,
 }
 
 impl Medium {
@@ -157,6 +185,24 @@ impl Disk {
         self.log.borrow().clone()
     }
 
+    /// How many operations there were, as [`Fault::Outage`] counts them.
+    pub fn operations(&self) -> usize {
+        self.operations.get()
+    }
+
+    /// Counts an operation; whether and how it fails.
+    fn strike(&self) -> Option<(Failure, io::Error)> {
+        let number = self.operations.get();
+        self.operations.set(number.saturating_add(1));
+        let Some(Fault::Outage { from, count, failure }) = self.fault.get() else { return None };
+        let error = match failure {
+            Failure::Io | Failure::Late => io::Error::other("injected I/O error"),
+            Failure::NoSpace => io::ErrorKind::StorageFull.into(),
+            Failure::Short => io::Error::new(io::ErrorKind::WriteZero, "injected short read or write"),
+        };
+        (from..from.saturating_add(count)).contains(&number).then_some((failure, error))
+    }
+
     fn record(&self, operation: Operation) {
         self.medium.borrow_mut().apply(&operation);
         self.log.borrow_mut().push(operation);
@@ -176,6 +222,18 @@ impl super::Disk for Disk {
 
     fn read(&self, part: Part, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.failing(Fault::Read(part))?;
+        if let Some((failure, error)) = self.strike() {
+            if failure == Failure::Short {
+                buffer.iter_mut().step_by(2).for_each(|byte| *byte = 0x55);
+            }
+            return Err(error);
+        }
+        if let Some(Fault::Sector(bad, at)) = self.fault.get()
+            && bad == part
+            && (offset..offset.saturating_add(buffer.len() as u64)).contains(&at)
+        {
+            return Err(io::Error::other("injected bad sector"));
+        }
         let medium = self.medium.borrow();
         let from = usize::try_from(offset).map_err(io::Error::other)?;
         let bytes = medium.part(part).get(from..).and_then(|rest| rest.get(..buffer.len()));
@@ -195,21 +253,44 @@ impl super::Disk for Disk {
         if !aligned || end > self.medium.borrow().part(part).len() as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.record(Operation::Write(Write { part, offset, bytes: bytes.to_vec() }));
-        Ok(())
+        let struck = self.strike();
+        let whole = match struck {
+            None | Some((Failure::Late, _)) => bytes.len(),
+            Some((Failure::Short, _)) => {
+                (bytes.len() / 2).checked_next_multiple_of(SECTOR).unwrap_or(0).min(bytes.len())
+            }
+            Some(_) => 0,
+        };
+        if let Some(written) = bytes.get(..whole).filter(|written| !written.is_empty()) {
+            if let Some(Fault::Sector(bad, at)) = self.fault.get()
+                && bad == part
+                && (offset..offset.saturating_add(written.len() as u64)).contains(&at)
+            {
+                // The disk has put a good sector in its place.
+                self.fault.set(None);
+            }
+            self.record(Operation::Write(Write { part, offset, bytes: written.to_vec() }));
+        }
+        struck.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn flush(&self, part: Part) -> io::Result<()> {
         let number = self.flushes.get();
         self.flushes.set(number.saturating_add(1));
         self.failing(Fault::Flush(number))?;
-        self.record(Operation::Flush(part));
-        Ok(())
+        let struck = self.strike();
+        if struck.as_ref().is_none_or(|(failure, _)| *failure == Failure::Late) {
+            self.record(Operation::Flush(part));
+        }
+        struck.map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
 impl Store for Disk {
     fn load(&self) -> io::Result<Vec<u8>> {
+        if let Some((_, error)) = self.strike() {
+            return Err(error);
+        }
         Ok(self.medium.borrow().journal.clone())
     }
 
@@ -217,16 +298,41 @@ impl Store for Disk {
         if self.fault.get() == Some(Fault::Journal) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.record(Operation::Append(bytes.to_vec()));
-        Ok(())
+        if self.fault.get() == Some(Fault::Full) && self.medium.borrow().journal.len() + bytes.len() > ROOM {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let struck = self.strike();
+        let whole = match struck {
+            None | Some((Failure::Late, _)) => bytes.len(),
+            Some((Failure::Short, _)) => bytes.len() / 2,
+            Some((Failure::Io | Failure::NoSpace, _)) => 0,
+        };
+        if let Some(written) = bytes.get(..whole).filter(|written| !written.is_empty()) {
+            self.record(Operation::Append(written.to_vec()));
+        }
+        struck.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         if self.fault.get() == Some(Fault::Journal) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.record(Operation::Replace(bytes.to_vec()));
-        Ok(())
+        if self.fault.get() == Some(Fault::Full) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let struck = self.strike();
+        // Half a new file is none: it is not renamed.
+        if struck.as_ref().is_none_or(|(failure, _)| *failure == Failure::Late) {
+            self.record(Operation::Replace(bytes.to_vec()));
+        }
+        struck.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        if self.fault.get() == Some(Fault::Journal) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.strike().map_or(Ok(()), |(_, error)| Err(error))
     }
 }
 
@@ -239,8 +345,11 @@ impl Disk {
         if slot.is_some_and(|slot| self.fault.get() == Some(Fault::Site(step, slot))) {
             return Err(Error::SiteNotSwitched(format!("injected failure of {step:?}")));
         }
-        self.record(Operation::Site(now));
-        Ok(())
+        let struck = self.strike();
+        if struck.as_ref().is_none_or(|(failure, _)| *failure == Failure::Late) {
+            self.record(Operation::Site(now));
+        }
+        struck.map_or(Ok(()), |(_, error)| Err(Error::SiteNotSwitched(error.to_string())))
     }
 }
 

@@ -13,6 +13,8 @@ mod foreign;
 mod record;
 mod store;
 
+use std::io;
+
 use formats::journal::content;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, SlotId};
@@ -21,10 +23,19 @@ pub use foreign::Foreign;
 pub use record::{Action, Entry, Floor, Outcome, Record, Release, Verb};
 pub use store::{Directory, Memory, Store};
 
+use crate::certain::certain;
 use crate::error::{Doing, Result};
 
 /// Above this size in bytes the older half of the journal is dropped; sequence floors are kept.
 pub const LIMIT: usize = 64 << 10;
+
+/// The room in bytes that the journal keeps for itself on the data partition. To be shortened it needs as much once more for a moment;
+/// on a full partition it grows into this room instead.
+pub const ROOM: usize = 2 * LIMIT;
+
+/// Of that, what is left to those who bring the machine to rest: ends of actions, commits, and leaving what failed its trial, each with
+/// its reason. An installation is not begun without it.
+const LAST_ROOM: usize = 16 << 10;
 
 /// Bytes that old lines of other versions may take in a journal that was shortened.
 const FOREIGN_ROOM: usize = LIMIT / 4;
@@ -69,13 +80,24 @@ impl<'a> Journal<'a> {
         (self.clock)()
     }
 
-    /// What is remembered. A journal that cannot be read is empty: no decision that keeps the appliance bootable depends on it.
-    pub fn history(&self) -> History {
-        History::parse(&self.store.load().unwrap_or_default())
+    /// What is remembered.
+    pub fn history(&self) -> Result<History> {
+        Ok(History::parse(&self.store.load().doing(|| "read the update journal".into())?))
+    }
+
+    /// The same for decisions. A journal that is lost on a disk that answers is empty: no decision that keeps the appliance bootable
+    /// depends on it, and what does depend on it is written into it first. An error when the disk does not answer.
+    pub(crate) fn certain_history(&self, answers: impl FnMut() -> io::Result<()>) -> Result<History> {
+        let bytes = certain(|| self.store.load(), answers).doing(|| "read the update journal".into())?;
+        Ok(History::parse(&bytes.done().unwrap_or_default()))
     }
 
     /// Makes the intent durable.
     pub fn begin(&self, action: Action) -> Result<Open> {
+        // Whatever is installed may have to be left, and then the reason has to be written down.
+        if action.verb == Verb::Install {
+            self.reserve()?;
+        }
         let number = self.write(Entry::Begin { action: action.clone() })?;
         Ok(Open { number, action })
     }
@@ -104,23 +126,33 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Keeps the room for what must be written down when there is no other any more.
+    pub fn reserve(&self) -> Result<()> {
+        self.store.reserve().doing(|| "keep room for the update journal".into())
+    }
+
     fn write(&self, entry: Entry) -> Result<u64> {
         let doing = || "write the update journal".to_owned();
         let present = self.store.load().doing(doing)?;
         let history = History::parse(&present);
         let number = history.newest().saturating_add(1);
         let actor = self.actor.clone();
+        let room = entry.room();
         let record = Record { format: record::FORMAT, number, time: (self.clock)(), actor, entry };
         let line = record.encode().doing(doing)?;
-        if present.len().saturating_add(line.len()) > LIMIT {
-            let mut whole = history.shortened(&present).doing(doing)?;
-            whole.extend_from_slice(&line);
-            self.store.replace(&whole).doing(doing)?;
-        } else if present.last().is_some_and(|byte| *byte != b'\n') {
-            // The last line is torn: close it, so that it spoils only itself.
-            self.store.append(&[b"\n", line.as_slice()].concat()).doing(doing)?;
-        } else {
-            self.store.append(&line).doing(doing)?;
+        // A last line that is torn is closed, so that it spoils only itself.
+        let torn = present.last().is_some_and(|byte| *byte != b'\n');
+        let added = if torn { [b"\n", line.as_slice()].concat() } else { line.clone() };
+        let length = present.len().saturating_add(added.len());
+        if length <= LIMIT {
+            self.store.append(&added).doing(doing)?;
+            return Ok(number);
+        }
+        let mut whole = history.shortened(&present).doing(doing)?;
+        whole.extend_from_slice(&line);
+        match self.store.replace(&whole) {
+            Err(full) if is_full(&full) && length <= room => self.store.append(&added).doing(doing)?,
+            replaced => replaced.doing(doing)?,
         }
         Ok(number)
     }
@@ -147,7 +179,7 @@ impl History {
     /// The newer half of the lines in `present`, as they are, with the floors of everything as its first record. What is open is kept
     /// however old it is, and so are the licence terms accepted last, and of what this version does not understand as much as there is
     /// room for.
-    fn shortened(&self, present: &[u8]) -> std::io::Result<Vec<u8>> {
+    fn shortened(&self, present: &[u8]) -> io::Result<Vec<u8>> {
         let lines: Vec<&[u8]> = present.split(|byte| *byte == b'\n').filter(|line| content(line).is_some()).collect();
         let mut length = 0_usize;
         let fit = lines.iter().rev().take_while(|line| {
@@ -267,6 +299,10 @@ impl History {
             (release.kind == kind).then_some((release, slot, outcome, record.time))
         })
     }
+}
+
+fn is_full(problem: &io::Error) -> bool {
+    matches!(problem.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The numbers of the records that accept licence terms, the newest of each text, so many texts at most.

@@ -8,6 +8,8 @@ use formats::manifest::{Kind, Manifest};
 use formats::{Digest, Guid, SlotId};
 use serde::{Deserialize, Serialize};
 
+use super::{LAST_ROOM, ROOM};
+
 pub use formats::journal::{FORMAT, Floor};
 
 /// One line.
@@ -190,6 +192,17 @@ impl Entry {
 }
 
 impl Entry {
+    /// Up to which length of the journal it may be added on a full data partition.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Self::Begin { action } if !matches!(action.verb, Verb::Commit | Verb::Leave) => {
+                ROOM.saturating_sub(LAST_ROOM)
+            }
+            Self::Eula { .. } => ROOM.saturating_sub(LAST_ROOM),
+            _ => ROOM,
+        }
+    }
+
     /// The digest of the licence terms it accepts.
     pub fn terms(&self) -> Option<Digest> {
         if let Self::Eula { digest, .. } = self { Some(*digest) } else { None }

@@ -8,9 +8,13 @@
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::LIMIT;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::ROOM;
 use crate::plain_file;
 
 /// Something that keeps the bytes of the journal.
@@ -21,6 +25,10 @@ pub trait Store {
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
     /// Replaces everything: after a crash either the old or the new bytes are there. Durable on return.
     fn replace(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Keeps room for [`ROOM`] bytes altogether, so that `append` does not fail for lack of it, however full everything around is.
+    fn reserve(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The file `journal` in a directory of the data partition.
@@ -52,7 +60,7 @@ impl Directory {
 
 impl Store for Directory {
     fn load(&self) -> io::Result<Vec<u8>> {
-        match plain_file::read(&self.file(), LIMIT.saturating_mul(2)) {
+        match plain_file::read(&self.file(), ROOM) {
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other,
         }
@@ -70,9 +78,35 @@ impl Store for Directory {
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         self.make_directory()?;
-        plain_file::replace(&self.file(), &self.0.join("journal.new"), bytes, 0o666)
+        // The new file needs room of its own before it takes the place of the one that has it.
+        plain_file::replace_with(&self.file(), &self.0.join("journal.new"), bytes, 0o666, keep_room)
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        self.make_directory()?;
+        let new = !self.file().exists();
+        let file = plain_file::open(&self.file(), OpenOptions::new().append(true).create(true))?;
+        keep_room(&file)?;
+        if new { self.flush_directory() } else { Ok(()) }
     }
 }
+
+/// Blocks beyond the end of the file. They are this file's whatever happens, and writing to them needs no others: the extents of so
+/// small a file have their place in its inode. A file system that cannot do this promises nothing.
+fn keep_room(file: &File) -> io::Result<()> {
+    let room = u64::try_from(ROOM).unwrap_or(u64::MAX);
+    if file.metadata()?.blocks().saturating_mul(BLOCK_UNIT) >= room {
+        return Ok(());
+    }
+    let length = i64::try_from(room).map_err(io::Error::other)?;
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
+        Ok(()) | Err(Errno::EOPNOTSUPP) => file.sync_all(),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+/// What `st_blocks` counts.
+const BLOCK_UNIT: u64 = 512;
 
 /// A journal that ends with the program.
 #[derive(Debug, Default)]

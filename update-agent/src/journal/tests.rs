@@ -21,9 +21,9 @@ fn an_intent_is_on_disk_before_begin_returns_and_open_until_it_is_ended() {
     let store = Memory::default();
     let journal = journal(&store);
     let open = journal.begin(action(Verb::Install, 2)).unwrap();
-    assert_eq!(journal.history().open(Kind::Base).unwrap().action, action(Verb::Install, 2));
+    assert_eq!(journal.history().unwrap().open(Kind::Base).unwrap().action, action(Verb::Install, 2));
     journal.end(open, Outcome::Armed).unwrap();
-    assert!(journal.history().open(Kind::Base).is_none());
+    assert!(journal.history().unwrap().open(Kind::Base).is_none());
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn only_what_was_committed_raises_a_floor() {
     for (sequence, outcome) in [(3, Outcome::Armed), (2, Outcome::Committed), (1, Outcome::Committed)] {
         journal.note(release(sequence), SlotId::A, outcome).unwrap();
     }
-    let history = journal.history();
+    let history = journal.history().unwrap();
     assert_eq!(history.floors(), [Floor { kind: Kind::Base, name: "demo".into(), sequence: 2 }]);
     assert!(history.committed(release(2).build_id) && !history.committed(release(3).build_id));
 }
@@ -48,9 +48,9 @@ fn every_torn_line_spoils_only_itself() {
         torn.append(&whole).unwrap();
         torn.append(&whole[..cut]).unwrap();
         let journal = journal(&torn);
-        let before = journal.history().0.len();
+        let before = journal.history().unwrap().0.len();
         journal.note(release(2), SlotId::B, Outcome::Committed).unwrap();
-        let history = journal.history();
+        let history = journal.history().unwrap();
         assert_eq!(history.0.len(), before + 1, "cut {cut}");
         assert_eq!(history.floors()[0].sequence, 2, "cut {cut}");
     }
@@ -64,13 +64,13 @@ fn a_shortened_journal_keeps_floors_and_the_open_intent_and_stays_within_its_lim
     let mut longest = 0;
     for round in 0..400 {
         let open = journal.begin(action(Verb::Install, 1)).unwrap();
-        assert_eq!(journal.history().open(Kind::Base).unwrap().action.release.sequence, 1, "round {round}");
+        assert_eq!(journal.history().unwrap().open(Kind::Base).unwrap().action.release.sequence, 1, "round {round}");
         journal.end(open, Outcome::Failed { reason: "the disk is tired".into() }).unwrap();
         longest = longest.max(store.load().unwrap().len());
     }
-    assert_eq!(journal.history().floors()[0].sequence, 9);
+    assert_eq!(journal.history().unwrap().floors()[0].sequence, 9);
     assert!(longest <= LIMIT, "{longest}");
-    let numbers: Vec<u64> = journal.history().0.iter().map(|record| record.number).collect();
+    let numbers: Vec<u64> = journal.history().unwrap().0.iter().map(|record| record.number).collect();
     assert_eq!(numbers.last(), Some(&801));
 }
 
@@ -84,13 +84,16 @@ fn a_trial_of_a_site_stays_open_while_a_base_is_changed_and_while_the_journal_is
     for _ in 0..400 {
         let open = journal.begin(self::action(Verb::Commit, 1)).unwrap();
         journal.end(open, Outcome::Committed).unwrap();
-        assert_eq!(journal.history().open(Kind::Site).unwrap().action, action);
+        assert_eq!(journal.history().unwrap().open(Kind::Site).unwrap().action, action);
     }
-    assert_eq!(journal.history().open(Kind::Base).map(|open| open.action), None);
-    assert_eq!(journal.history().baseline(release(5).build_id), ["clock"]);
+    assert_eq!(journal.history().unwrap().open(Kind::Base).map(|open| open.action), None);
+    assert_eq!(journal.history().unwrap().baseline(release(5).build_id), ["clock"]);
     journal.end(trial, Outcome::Committed).unwrap();
-    assert!(journal.history().open(Kind::Site).is_none());
-    assert_eq!(journal.history().0.iter().filter(|record| matches!(record.entry, Entry::Floors { .. })).count(), 1);
+    assert!(journal.history().unwrap().open(Kind::Site).is_none());
+    assert_eq!(
+        journal.history().unwrap().0.iter().filter(|record| matches!(record.entry, Entry::Floors { .. })).count(),
+        1
+    );
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn what_a_newer_version_wrote_is_read_as_far_as_it_is_known() {
     for line in lines {
         store.append(format!("{} {line}\n", Digest::of(line.as_bytes()).short()).as_bytes()).unwrap();
     }
-    let history = journal(&store).history();
+    let history = journal(&store).history().unwrap();
     assert_eq!(history.0.len(), 1);
     assert_eq!(history.floors()[0].sequence, 4);
 }
@@ -115,15 +118,15 @@ fn the_checks_that_failed_before_an_installation_are_remembered_with_its_build()
     let journal = journal(&store);
     let before = Action { baseline: vec!["operator/mail".into()], ..action(Verb::Install, 2) };
     let open = journal.begin(before).unwrap();
-    assert_eq!(journal.history().baseline(release(2).build_id), ["operator/mail"], "while it is open");
+    assert_eq!(journal.history().unwrap().baseline(release(2).build_id), ["operator/mail"], "while it is open");
     journal.end(open, Outcome::Armed).unwrap();
     let commit = journal.begin(action(Verb::Commit, 2)).unwrap();
     journal.end(commit, Outcome::Committed).unwrap();
-    assert_eq!(journal.history().baseline(release(2).build_id), ["operator/mail"], "a commit asks nothing");
-    assert_eq!(journal.history().baseline(release(1).build_id), [""; 0]);
+    assert_eq!(journal.history().unwrap().baseline(release(2).build_id), ["operator/mail"], "a commit asks nothing");
+    assert_eq!(journal.history().unwrap().baseline(release(1).build_id), [""; 0]);
     let again = journal.begin(action(Verb::Install, 2)).unwrap();
     journal.end(again, Outcome::Armed).unwrap();
-    assert_eq!(journal.history().baseline(release(2).build_id), [""; 0], "the newest installation counts");
+    assert_eq!(journal.history().unwrap().baseline(release(2).build_id), [""; 0], "the newest installation counts");
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn the_file_survives_a_restart_and_is_replaced_whole() {
     journal(&Directory::new(&place)).note(release(1), SlotId::A, Outcome::Committed).unwrap();
     journal(&Directory::new(&place)).note(release(2), SlotId::A, Outcome::Committed).unwrap();
     let store = Directory::new(&place);
-    assert_eq!(journal(&store).history().0.len(), 2);
+    assert_eq!(journal(&store).history().unwrap().0.len(), 2);
     store.replace(b"").unwrap();
     assert_eq!(store.load().unwrap(), b"");
     assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1);
@@ -183,14 +186,14 @@ fn a_factory_reset_leaves_its_floors_and_who_asked() {
     let store = Memory::default();
     store.append(&formats::journal::after_reset(&record).unwrap()).unwrap();
     let journal = journal(&store);
-    let history = journal.history();
+    let history = journal.history().unwrap();
     assert_eq!(history.floors(), floors);
     let entries = [Entry::Floors { floors }, Entry::Reset { by: "root".into() }];
     let wanted =
         (1_u64..).zip(entries).map(|(number, entry)| Record { format: 1, number, time: 77, actor: None, entry });
     assert_eq!(history.0, wanted.collect::<Vec<_>>());
     journal.note(release(10), SlotId::A, Outcome::Committed).unwrap();
-    assert_eq!(journal.history().0.last().map(|record| record.number), Some(3));
+    assert_eq!(journal.history().unwrap().0.last().map(|record| record.number), Some(3));
 }
 
 /// What the version after this one may write: unknown fields, entries, verbs and outcomes, and a higher format.
@@ -210,12 +213,12 @@ fn sorted(mut floors: Vec<Floor>) -> Vec<Floor> {
 fn after_a_fall_back_the_floors_of_a_newer_version_still_hold() {
     let store = Memory::default();
     store.append(NEWER).unwrap();
-    let history = journal(&store).history();
+    let history = journal(&store).history().unwrap();
     assert_eq!((history.0.len(), history.1.len()), (2, 5));
     assert_eq!(sorted(history.floors()), newer_floors());
     // Its numbers are not taken twice.
     journal(&store).note(release(1), SlotId::A, Outcome::Armed).unwrap();
-    assert_eq!(journal(&store).history().0.last().unwrap().number, 8);
+    assert_eq!(journal(&store).history().unwrap().0.last().unwrap().number, 8);
 }
 
 #[test]
@@ -237,12 +240,12 @@ fn a_shortened_journal_keeps_lines_of_a_newer_version_as_they_are() {
     for _ in 0..600 {
         journal.note(release(1), SlotId::A, Outcome::Failed { reason: "the disk is tired".into() }).unwrap();
         longest = longest.max(store.load().unwrap().len());
-        let mut floors = journal.history().floors();
+        let mut floors = journal.history().unwrap().floors();
         floors.retain(|floor| floor.name.starts_with("demo-"));
         assert_eq!(sorted(floors), newer_floors());
     }
     let text = store.load().unwrap();
-    assert_eq!(journal.history().1.len(), 5, "shortened several times");
+    assert_eq!(journal.history().unwrap().1.len(), 5, "shortened several times");
     for line in
         NEWER.split_inclusive(|byte| *byte == b'\n').filter(|line| Foreign::parse(&line[..line.len() - 1]).is_some())
     {
@@ -261,7 +264,7 @@ fn a_flood_of_foreign_lines_does_not_grow_the_journal() {
     journal(&store).note(release(5), SlotId::A, Outcome::Committed).unwrap();
     let length = store.load().unwrap().len();
     assert!(length <= LIMIT, "{length}");
-    assert_eq!(journal(&store).history().floors()[0].sequence, 5);
+    assert_eq!(journal(&store).history().unwrap().floors()[0].sequence, 5);
 }
 
 /// Every entry, verb and outcome once.
@@ -324,7 +327,7 @@ fn accepted_terms_outlive_the_records_around_them() {
     for _ in 0..2 * LIMIT / 200 {
         journal.note(release(2), SlotId::A, Outcome::Armed).unwrap();
     }
-    let history = journal.history();
+    let history = journal.history().unwrap();
     assert!((4..20).all(|number| history.accepted(terms(number))));
     assert!(!history.accepted(terms(0)) && !history.accepted(terms(99)));
     let actors = history.0.iter().filter(|record| record.actor.as_deref() == Some("user 0")).count();
@@ -337,5 +340,31 @@ fn a_record_without_an_actor_is_read_and_written_as_before() {
     journal(&store).note(release(1), SlotId::A, Outcome::Committed).unwrap();
     let text = String::from_utf8(store.load().unwrap()).unwrap();
     assert!(!text.contains("actor"), "{text}");
-    assert_eq!(journal(&store).history().0[0].actor, None);
+    assert_eq!(journal(&store).history().unwrap().0[0].actor, None);
+}
+
+#[test]
+fn a_journal_keeps_its_room_on_disk_and_takes_it_along_when_it_is_shortened() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Directory::new(&folder.path().join("bulkhead"));
+    let file = folder.path().join("bulkhead/journal");
+    let taken = || {
+        let metadata = std::fs::metadata(&file).unwrap();
+        (metadata.len(), metadata.blocks() * 512 >= ROOM as u64)
+    };
+    let journal = journal(&store);
+    journal.reserve().unwrap();
+    if !taken().1 {
+        println!("SKIPPED: the file system of the temporary folder keeps no room for files");
+        return;
+    }
+    assert_eq!(taken(), (0, true));
+    journal.note(release(1), SlotId::B, Outcome::Armed).unwrap();
+    assert_eq!(journal.history().unwrap().0.len(), 1);
+    assert!(taken().1);
+    store.replace(b"").unwrap();
+    assert_eq!(taken(), (0, true));
+    journal.reserve().unwrap();
+    assert_eq!(taken(), (0, true), "twice is once");
 }

@@ -70,9 +70,9 @@ pub struct OnTrial {
 pub fn silent(_: Phase, _: Bytes, _: Bytes) {}
 
 impl Agent<'_> {
-    /// Everything known now.
-    pub fn facts(&self) -> Facts {
-        let now = self.site.and_then(|site| site.now().ok());
+    /// Everything known now. An error when it cannot be known: nothing is decided then.
+    pub fn facts(&self) -> Result<Facts> {
+        let now = self.site.map(Site::now).transpose()?;
         let running = self.running.map(|running| match now {
             Some(now) => Running { site: now.slot, site_started: now.started, ..running },
             None => running,
@@ -88,7 +88,7 @@ impl Agent<'_> {
         for _ in 0..2 {
             let before = steps.len();
             steps.extend(self.end_intents()?);
-            let facts = self.facts();
+            let facts = self.facts()?;
             let state = derive(&facts);
             if let State::Failed { failed, .. } = state
                 && facts.is_good(failed)
@@ -102,14 +102,14 @@ impl Agent<'_> {
             }
         }
         steps.extend(self.settle_site()?);
-        Ok(self.done(steps))
+        self.done(steps)
     }
 
     /// Ends the intents of which the disk tells how they ended.
     fn end_intents(&self) -> Result<Vec<String>> {
         let mut steps = Vec::new();
         for kind in [Kind::Base, Kind::Site] {
-            let facts = self.facts();
+            let facts = self.facts()?;
             let Some(open) = facts.history.open(kind) else { continue };
             let Some(outcome) = outcome_of(&open.action, &facts) else { continue };
             steps.push(format!("{} {}: {outcome}", open.action.verb, open.action.release));
@@ -118,14 +118,20 @@ impl Agent<'_> {
         Ok(steps)
     }
 
+    /// Ends a switch of the site that was cut off, and nothing else: whether this machine is healthy or not, a site of which half runs is
+    /// of no use to it. Nothing is kept by it; what it completes is on trial.
+    pub fn finish_switch(&self) -> Result<Vec<String>> {
+        if derive_site(&self.facts()?).is_cut_off() { self.settle_site() } else { Ok(Vec::new()) }
+    }
+
     fn settle_site(&self) -> Result<Vec<String>> {
-        let facts = self.facts();
+        let facts = self.facts()?;
         let state = derive_site(&facts);
         // While a base has not proved itself, the site it passes over may be right for the base before it.
         if matches!(state, SiteState::PassedOver(_)) && !matches!(derive(&facts), State::Steady { .. }) {
             return Ok(Vec::new());
         }
-        self.site(&state, &SiteEvent::Settle { reason: site_state::reason(&facts) }, None)
+        self.site(&facts, &SiteEvent::Settle { reason: site_state::reason(&facts) }, None)
     }
 
     /// Installs a release whose manifest is verified: writes it to the slot nothing runs from. A base starts at the next restart; a
@@ -138,7 +144,7 @@ impl Agent<'_> {
     ) -> Result<Done> {
         self.no_reset_pending()?;
         let mut done = self.settle()?;
-        let facts = self.facts();
+        let facts = self.facts()?;
         let release = manifest.manifest();
         manifest.check_current(self.today(&facts)).at(|| format!("{} {}", release.name, release.version))?;
         let room = Part::slot(release.kind, SlotId::B)
@@ -158,7 +164,7 @@ impl Agent<'_> {
             self.base(derive(&facts), &Event::Install { same }, install)?
         };
         done.steps.extend(steps);
-        Ok(self.finished(done))
+        self.done(done.steps)
     }
 
     fn install_site(&self, facts: &Facts, release: &Manifest, install: Install<'_>) -> Result<Vec<String>> {
@@ -172,7 +178,7 @@ impl Agent<'_> {
             // Before anything is written.
             site.check()?;
         }
-        self.site(&state, &SiteEvent::Install { same, waits }, install)
+        self.site(facts, &SiteEvent::Install { same, waits }, install)
     }
 
     /// The day by which keys expire, in seconds since 1970: by the machine's clock, but never before the running base was made. A clock
@@ -185,11 +191,11 @@ impl Agent<'_> {
     /// Keeps what runs: the base on trial, and the site. A site that waited for this base goes live, on trial.
     pub fn commit(&self) -> Result<Done> {
         self.no_reset_pending()?;
-        let cut_off = matches!(derive_site(&self.facts()), SiteState::Switching { .. });
+        let cut_off = matches!(derive_site(&self.facts()?), SiteState::Switching { .. });
         let mut done = self.settle()?;
         let base = self.base(done.state, &Event::Commit, None);
         // A switch that was cut off has just been completed: nobody has seen that site run.
-        let site = if cut_off { Vec::new() } else { self.site(&derive_site(&self.facts()), &SiteEvent::Commit, None)? };
+        let site = if cut_off { Vec::new() } else { self.site(&self.facts()?, &SiteEvent::Commit, None)? };
         match base {
             Ok(steps) => done.steps.extend(steps),
             // A base that waits for its restart is no reason against keeping a site.
@@ -197,7 +203,7 @@ impl Agent<'_> {
             Err(_) => {}
         }
         done.steps.extend(site);
-        Ok(self.finished(done))
+        self.done(done.steps)
     }
 
     /// Goes back to the release before this one, or takes back what waits. A site goes live at once, on trial.
@@ -208,30 +214,30 @@ impl Agent<'_> {
             if let Some(site) = self.site {
                 site.check()?;
             }
-            self.site(&derive_site(&self.facts()), &SiteEvent::Rollback, None)?
+            self.site(&self.facts()?, &SiteEvent::Rollback, None)?
         } else {
             self.base(done.state, &Event::Rollback, None)?
         };
         done.steps.extend(steps);
-        Ok(self.finished(done))
+        self.done(done.steps)
     }
 
     /// Gives up the release of this kind that is on trial, for this reason. After a base a restart must follow; a site is left at
     /// once, and the one before runs again when this returns.
     pub fn condemn(&self, kind: Kind, reason: &str) -> Result<Done> {
         // Records that cannot be written must not keep a bad release running.
-        let mut done = self.settle().unwrap_or_else(|problem| self.done(vec![problem.to_string()]));
+        let mut done = self.settle().or_else(|problem| self.done(vec![problem.to_string()]))?;
         let reason = reason.to_owned();
         done.steps.extend(match kind {
-            Kind::Site => self.site(&derive_site(&self.facts()), &SiteEvent::Condemn { reason }, None)?,
+            Kind::Site => self.site(&self.facts()?, &SiteEvent::Condemn { reason }, None)?,
             Kind::Base | Kind::Licence => self.base(done.state, &Event::Condemn { reason }, None)?,
         });
-        Ok(self.finished(done))
+        self.done(done.steps)
     }
 
     /// What runs and has not proved itself, base first. Read from the disk each time; empty on an image file, from which nothing runs.
-    pub fn on_trial(&self) -> Vec<OnTrial> {
-        let facts = self.facts();
+    pub fn on_trial(&self) -> Result<Vec<OnTrial>> {
+        let facts = self.facts()?;
         let base = match derive(&facts) {
             State::Trial { candidate, .. } => Some((Kind::Base, candidate)),
             _ => None,
@@ -245,17 +251,13 @@ impl Agent<'_> {
             let baseline = facts.history.baseline(release.build_id);
             Some(OnTrial { kind, slot, release, baseline })
         });
-        trials.collect()
-    }
-
-    fn finished(&self, done: Done) -> Done {
-        self.done(done.steps)
+        Ok(trials.collect())
     }
 
     /// What came of these steps.
-    pub(super) fn done(&self, steps: Vec<String>) -> Done {
-        let facts = self.facts();
-        Done { steps, state: derive(&facts), site: derive_site(&facts) }
+    pub(super) fn done(&self, steps: Vec<String>) -> Result<Done> {
+        let facts = self.facts()?;
+        Ok(Done { steps, state: derive(&facts), site: derive_site(&facts) })
     }
 
     fn base(&self, state: State, event: &Event, install: Install<'_>) -> Result<Vec<String>> {
@@ -263,10 +265,10 @@ impl Agent<'_> {
         self.perform(Job::new(Kind::Base, install, None), &step.effects)
     }
 
-    fn site(&self, state: &SiteState, event: &SiteEvent, install: Install<'_>) -> Result<Vec<String>> {
-        let step = site_transition(state, event)?;
+    fn site(&self, facts: &Facts, event: &SiteEvent, install: Install<'_>) -> Result<Vec<String>> {
+        let step = site_transition(&derive_site(facts), event)?;
         // The trial, or the leaving of it, that this goes on with.
-        let open = self.journal.history().open(Kind::Site);
+        let open = facts.history.open(Kind::Site);
         self.perform(Job::new(Kind::Site, install, open), &step.effects)
     }
 }

@@ -8,7 +8,9 @@ use formats::trust::TrustStore;
 use formats::{Guid, SlotId};
 
 use super::reset::{self, PendingReset};
+use crate::certain::answers;
 use crate::disk::{Disk, Part, StatePartition};
+use crate::error::Result;
 use crate::journal::{Floor, History, Journal};
 use crate::slot::{self, Content, Pair};
 use crate::state;
@@ -53,7 +55,7 @@ pub struct Facts {
     pub reset: PendingReset,
 }
 
-/// Reads them.
+/// Reads them. An error when the disk does not answer: from half of the facts anything may follow.
 pub fn load(
     disk: &dyn Disk,
     journal: &Journal<'_>,
@@ -61,19 +63,20 @@ pub fn load(
     running: Option<Running>,
     live: bool,
     failures: Vec<BootFailure>,
-) -> Facts {
-    let blocks = state::read(&StatePartition(disk));
-    Facts {
+) -> Result<Facts> {
+    let partition = StatePartition(disk);
+    let blocks = state::read(&partition)?;
+    Ok(Facts {
         running,
         live,
         boot: blocks.newest,
         whole_blocks: blocks.whole,
-        base: Pair::of(|slot| slot::content(disk, Part::Base(slot), trust)),
-        site: Pair::of(|slot| slot::content(disk, Part::Site(slot), trust)),
-        history: journal.history(),
+        base: Pair::try_of(|slot| slot::content(disk, Part::Base(slot), trust))?,
+        site: Pair::try_of(|slot| slot::content(disk, Part::Site(slot), trust))?,
+        history: journal.certain_history(|| answers(&partition))?,
         failures,
-        reset: reset::pending(disk),
-    }
+        reset: reset::pending(disk)?,
+    })
 }
 
 impl Facts {

@@ -26,6 +26,8 @@ pub(super) struct Job<'j> {
     install: Install<'j>,
     /// The intent under way.
     open: Option<Open>,
+    /// It was begun by an earlier call.
+    resumed: bool,
     baseline: Option<Vec<String>>,
     steps: Vec<String>,
 }
@@ -33,7 +35,8 @@ pub(super) struct Job<'j> {
 impl<'j> Job<'j> {
     /// Nothing done yet; `open` is an intent this goes on with.
     pub(super) fn new(kind: Kind, install: Install<'j>, open: Option<Open>) -> Self {
-        Self { kind, install, open, baseline: None, steps: Vec::new() }
+        let resumed = open.is_some();
+        Self { kind, install, open, resumed, baseline: None, steps: Vec::new() }
     }
 }
 
@@ -42,7 +45,7 @@ impl Agent<'_> {
     pub(super) fn perform(&self, mut job: Job<'_>, effects: &[Effect]) -> Result<Vec<String>> {
         for effect in effects {
             if let Err(problem) = self.perform_one(&mut job, effect) {
-                self.give_up(job.open.take(), effect, &problem);
+                self.give_up(&mut job, effect, &problem);
                 return Err(problem);
             }
         }
@@ -50,18 +53,26 @@ impl Agent<'_> {
     }
 
     /// Whether a boot state change that failed has landed nobody knows yet: that intent stays open, and the next `settle` reads from the
-    /// disk how it ended. So does the way back to a site, which `settle` tries again. A slot that could not be written is empty for
-    /// certain, and a site that could not be switched to does not run.
-    fn give_up(&self, open: Option<Open>, effect: &Effect, problem: &Error) {
-        let Some(open) = open else { return };
+    /// disk how it ended. So does the way back to a site, which `settle` tries once more; should it fail again, no site runs and there is
+    /// nothing to wait for: the next one can be installed. A slot that could not be written is empty for certain, and a site that could
+    /// not be switched to does not run.
+    fn give_up(&self, job: &mut Job<'_>, effect: &Effect, problem: &Error) {
+        let Some(open) = job.open.take() else { return };
+        let half = matches!(problem, Error::SiteDown(_));
         let over = match effect {
             Effect::Write(_) => true,
-            Effect::Activate { .. } => open.action.verb == Verb::Try,
+            Effect::Activate { slot, .. } => open.action.verb == Verb::Try || job.resumed && slot.is_some() && !half,
             _ => false,
         };
         if over {
+            let outcome = match (open.action.verb, &open.action.reason) {
+                (Verb::Leave, Some(reason)) => {
+                    Outcome::FellBack { reason: format!("{reason}; and the site before does not come back: {problem}") }
+                }
+                _ => Outcome::Failed { reason: problem.to_string() },
+            };
             // The disk says the same without the journal; the first problem is the one to report.
-            drop(self.journal.end(open, Outcome::Failed { reason: problem.to_string() }));
+            drop(self.journal.end(open, outcome));
         }
     }
 
@@ -72,11 +83,11 @@ impl Agent<'_> {
                 let action = Action {
                     reason: reason.clone(),
                     boot: self.running.and_then(|running| running.boot),
-                    baseline: if judged { self.baseline(job) } else { Vec::new() },
+                    baseline: if judged { self.baseline(job)? } else { Vec::new() },
                     ..Action::new(*verb, self.release(job, *slot)?, *slot)
                 };
                 match self.journal.begin(action) {
-                    Ok(open) => job.open = Some(open),
+                    Ok(open) => (job.open, job.resumed) = (Some(open), false),
                     // Keeping or leaving a slot on trial is what brings the machine to rest. A full or broken data partition must not
                     // stop it; only the memory of it is lost.
                     Err(problem) if matches!(verb, Verb::Commit | Verb::Leave) => job.steps.push(format!("{problem}")),
@@ -95,13 +106,13 @@ impl Agent<'_> {
             Effect::Activate { slot, otherwise } => self.activate(job, *slot, *otherwise)?,
             Effect::Prove(slot) => {
                 let part = part(job.kind, *slot)?;
-                match slot::content(self.disk, part, self.trust) {
+                match slot::content(self.disk, part, self.trust)? {
                     Content::Whole(verified) => slot::prove(self.disk, part, verified.manifest(), self.progress)?,
                     other => return Err(Error::Rotten(format!("{part} is {other}; install a release into it"))),
                 }
             }
             Effect::Rebuild(slot) => {
-                let site = self.facts().running.and_then(|running| running.site);
+                let site = self.facts()?.running.and_then(|running| running.site);
                 let state = state::rebuild(&StatePartition(self.disk), *slot, site)?;
                 job.steps
                     .push(format!("both boot state blocks were lost; written anew with slot {} first", state.order));
@@ -121,8 +132,13 @@ impl Agent<'_> {
     }
 
     /// The health checks that fail before anything is changed; asked once, for they take their time.
-    fn baseline(&self, job: &mut Job<'_>) -> Vec<String> {
-        job.baseline.get_or_insert_with(|| self.health.failing(&self.facts())).clone()
+    fn baseline(&self, job: &mut Job<'_>) -> Result<Vec<String>> {
+        if let Some(known) = &job.baseline {
+            return Ok(known.clone());
+        }
+        let failing = self.health.failing(&self.facts()?);
+        job.baseline = Some(failing.clone());
+        Ok(failing)
     }
 
     /// The release an effect is about: the one being installed, or the one in the slot.
@@ -130,7 +146,7 @@ impl Agent<'_> {
         if let Some((manifest, _)) = &job.install {
             return Ok(manifest.manifest().into());
         }
-        Ok(match slot::content(self.disk, part(job.kind, slot)?, self.trust) {
+        Ok(match slot::content(self.disk, part(job.kind, slot)?, self.trust)? {
             Content::Whole(verified) => verified.manifest().into(),
             Content::Empty | Content::Unusable(_) => Release {
                 kind: job.kind,
@@ -147,7 +163,7 @@ impl Agent<'_> {
         let Some(site) = self.site else {
             return Err(Error::Bug("a site is to be switched where none can run".into()));
         };
-        let facts = self.facts();
+        let facts = self.facts()?;
         let wanted = slot.and_then(|slot| facts.site.get(slot).manifest());
         if let (Some(base), Some(wanted)) = (facts.home(), wanted) {
             check_pair(base, wanted)
@@ -166,7 +182,7 @@ impl Agent<'_> {
         let (Some((manifest, source)), Some(open)) = (&mut job.install, &job.open) else {
             return Err(Error::Bug(format!("{part} is to be written without a release or without an intent")));
         };
-        let running = self.facts().running;
+        let running = self.facts()?.running;
         if running.is_some_and(|running| part == Part::Base(running.base) || Some(part) == running.site.map(Part::Site))
         {
             return Err(Error::Bug(format!("{part} runs and is to be written")));
@@ -182,7 +198,7 @@ impl Agent<'_> {
     /// One sector, the older copy, read back.
     fn change_boot_state(&self, event: boot_state::Event) -> Result<String> {
         let partition = StatePartition(self.disk);
-        let blocks = state::read(&partition);
+        let blocks = state::read(&partition)?;
         let present = blocks.newest.ok_or(Refusal::Lost)?;
         let changed = next(&present, event)?;
         let copy = state::store(&partition, &blocks, &changed)?;

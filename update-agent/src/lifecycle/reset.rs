@@ -16,6 +16,7 @@ use super::facts::Facts;
 use super::site_state::{SiteState, derive_site};
 use super::state::State;
 use super::transition::Refusal;
+use crate::certain::{Reading, answers, certain};
 use crate::disk::{Disk, Part, StatePartition};
 use crate::error::{At, Doing, Error, Result};
 use crate::slot::{self, Content};
@@ -48,17 +49,24 @@ pub struct Request<'a> {
     pub now: u64,
 }
 
-/// Reads the sector.
-pub fn pending(disk: &dyn Disk) -> PendingReset {
-    let mut sector = [0; reset_record::SIZE];
-    if let Err(problem) = StatePartition(disk).read(RESET_OFFSET, &mut sector) {
-        return PendingReset::Unusable(format!("the reset record cannot be read: {problem}"));
-    }
-    match ResetRecord::parse(&sector) {
+/// Reads the sector. An error when the disk does not answer: what is not seen may be an order all the same.
+pub fn pending(disk: &dyn Disk) -> Result<PendingReset> {
+    let partition = StatePartition(disk);
+    let read = || {
+        let mut sector = [0; reset_record::SIZE];
+        partition.read(RESET_OFFSET, &mut sector).map(|()| sector)
+    };
+    let sector = match certain(read, || answers(&partition)).doing(|| "read the reset record".into())? {
+        Reading::Done(sector) => sector,
+        Reading::Lost(problem) => {
+            return Ok(PendingReset::Unusable(format!("the reset record cannot be read: {problem}")));
+        }
+    };
+    Ok(match ResetRecord::parse(&sector) {
         Ok(None) => PendingReset::None,
         Ok(Some(record)) => PendingReset::Asked(Box::new(record)),
         Err(problem) => PendingReset::Unusable(problem.to_string()),
-    }
+    })
 }
 
 impl Facts {
@@ -74,9 +82,10 @@ impl Agent<'_> {
     /// Orders a factory reset for the next start. First reads every slot whole: what runs must be what was signed, or nothing would be
     /// left to start; of the others damage is only said.
     pub fn factory_reset(&self, request: &Request<'_>) -> Result<Done> {
-        let confirmation = || self.facts().reset_confirmation().map(str::to_owned);
-        match confirmation() {
-            Some(wanted) if wanted != request.confirm => return Err(Error::NotConfirmed { wanted }),
+        match self.facts()?.reset_confirmation() {
+            Some(wanted) if wanted != request.confirm => {
+                return Err(Error::NotConfirmed { wanted: wanted.to_owned() });
+            }
             _ => {}
         }
         let mut done = self.settle()?;
@@ -87,7 +96,7 @@ impl Agent<'_> {
             State::Leaving { home, running } => return Err(Refusal::RestartFirst { running, home }.into()),
             _ => {}
         }
-        let facts = self.facts();
+        let facts = self.facts()?;
         match derive_site(&facts) {
             SiteState::Steady(_)
             | SiteState::Waiting { .. }
@@ -112,21 +121,21 @@ impl Agent<'_> {
         };
         self.write_order(&record.encode().at(|| "factory reset".into())?)?;
         done.steps.push("a factory reset is carried out at the next start".into());
-        Ok(self.done(done.steps))
+        self.done(done.steps)
     }
 
     /// Takes the order back. What is not an order, but damage in its place, is cleared too.
     pub fn cancel_reset(&self) -> Result<Done> {
-        if pending(self.disk) == PendingReset::None {
+        if pending(self.disk)? == PendingReset::None {
             return Err(Error::NoResetPending);
         }
         self.write_order(&[0; reset_record::SIZE])?;
-        Ok(self.done(vec!["no factory reset is pending any more".into()]))
+        self.done(vec!["no factory reset is pending any more".into()])
     }
 
     /// Refuses what must wait until a pending reset is carried out or taken back.
     pub(super) fn no_reset_pending(&self) -> Result<()> {
-        match pending(self.disk) {
+        match pending(self.disk)? {
             PendingReset::Asked(_) => Err(Refusal::ResetPending.into()),
             PendingReset::None | PendingReset::Unusable(_) => Ok(()),
         }

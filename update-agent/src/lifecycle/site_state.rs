@@ -59,7 +59,7 @@ pub enum SiteState {
         home: Option<SlotId>,
         /// The slot that is given up.
         candidate: SlotId,
-        /// It is still mounted, or its processes were not all started or ended.
+        /// It is still mounted, or its processes were not all started or ended, or the one that is to run does not.
         runs: bool,
         /// Why it is given up.
         reason: String,
@@ -88,6 +88,16 @@ impl Still {
     pub fn running(active: Option<SlotId>) -> Self {
         let spare = active.map_or(SlotId::A, |active| !active);
         Self { live: true, active, named: active, no_way_back: None, committed: false, spare }
+    }
+}
+
+impl SiteState {
+    /// A switch, there or back, was begun and somebody has to end it.
+    pub const fn is_cut_off(&self) -> bool {
+        matches!(
+            self,
+            Self::Switching { .. } | Self::NotSwitched { .. } | Self::Restarted { .. } | Self::Leaving { .. }
+        )
     }
 }
 
@@ -152,10 +162,13 @@ fn trying(facts: &Facts, action: &Action) -> SiteState {
 fn leaving(facts: &Facts, action: &Action) -> SiteState {
     let candidate = action.slot;
     let started = facts.running.is_some_and(|running| running.site_started);
+    let home = home(facts, candidate);
+    // Also when the one before could not be brought back the first time, and none runs now.
+    let unfinished = !started || facts.active_site() != home;
     SiteState::Leaving {
-        home: home(facts, candidate),
+        home,
         candidate,
-        runs: facts.active_site() == Some(candidate) || same_start(facts, action) && !started,
+        runs: facts.active_site() == Some(candidate) || same_start(facts, action) && unfinished,
         reason: action.reason.clone().unwrap_or_default(),
     }
 }

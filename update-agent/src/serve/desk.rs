@@ -65,7 +65,7 @@ impl Desk {
         let facts = |facts: Value| Ok(Answer::Facts(facts));
         match request {
             Request::Status => facts(status::everything(&self.place)?),
-            Request::History => facts(value(&self.look()?.agent(&silent).journal.history().0)?),
+            Request::History => facts(value(&self.look()?.agent(&silent).journal.history()?.0)?),
             Request::Job => facts(value(&self.jobs.last())?),
             Request::Staged => facts(value(&self.staging().list(self.look()?.trust(), &self.program)?)?),
             Request::Eula(package) => facts(self.eula(&package)?),
@@ -171,7 +171,8 @@ impl Desk {
         let package = PackageFile::glance(file, &name, workplace.trust(), &self.program)?;
         let release = crate::journal::Release::from(package.verified().manifest());
         let digest = package.eula().map(|text| Digest::of(text.as_bytes()));
-        let accepted = digest.is_some_and(|digest| workplace.agent(&silent).journal.history().accepted(digest));
+        let history = workplace.agent(&silent).journal.history()?;
+        let accepted = digest.is_some_and(|digest| history.accepted(digest));
         Ok(json!({
             "release": value(&release)?,
             "notes": package.notes(),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::failed_boot::{self, Account};
 use crate::health::{self, Checklist, Finding, Rounds, operators_file, verdict};
 use crate::journal::Release;
-use crate::lifecycle::{Agent, OnTrial, State, derive, failure_reason, silent};
+use crate::lifecycle::{Agent, OnTrial, State, derive, derive_site, failure_reason, silent};
 use crate::workplace::{self, Access, DATA, Workplace};
 use crate::{judge, kernel_log, state};
 
@@ -46,7 +46,8 @@ impl Duties {
     /// Does one job.
     pub fn perform(&mut self, job: &Job) -> Report {
         let done = match job {
-            Job::Survey => Ok(Report::Surveyed(self.survey())),
+            Job::Survey => self.survey().map(Report::Surveyed),
+            Job::FinishSwitch => self.finish_switch(),
             Job::Round => Ok(self.round()),
             Job::Settle => self.settle(),
             Job::GiveUp(kind, reason) => self.give_up(*kind, reason),
@@ -60,32 +61,32 @@ impl Duties {
 
     /// Without records nothing is known to be on trial and only the start itself is judged: a healthy machine must come to rest
     /// whatever else is missing.
-    fn survey(&mut self) -> Survey {
+    fn survey(&mut self) -> Result<Survey> {
         let place = match Workplace::appliance(&self.report, None, Access::Look) {
             Ok(place) => place,
             Err(problem) => {
                 log(&format!("what is on trial is not known: {problem}"));
                 (self.list, self.baseline) = Default::default();
                 self.on_trial = Vec::new();
-                return self.times(Vec::new(), false);
+                return Ok(self.times(Vec::new()));
             }
         };
         let agent = place.agent(&silent);
-        let on_trial = agent.on_trial();
+        let on_trial = agent.on_trial()?;
         (self.list, self.baseline) = Default::default();
         if !on_trial.is_empty() {
-            self.list = Checklist::new(&agent.facts(), operators_file(Path::new(DATA)));
+            self.list = Checklist::new(&agent.facts()?, operators_file(Path::new(DATA)));
             self.baseline = on_trial.iter().flat_map(|trial| trial.baseline.clone()).collect();
         }
-        let history = agent.journal.history();
-        let under_way = [Kind::Base, Kind::Site].into_iter().any(|kind| history.open(kind).is_some());
+        let facts = agent.facts()?;
+        let under_way = [Kind::Base, Kind::Site].into_iter().any(|kind| facts.history.open(kind).is_some());
         let kinds = on_trial.iter().map(|trial| trial.kind).collect();
         self.on_trial = on_trial;
-        self.times(kinds, under_way)
+        Ok(Survey { under_way, cut_off: derive_site(&facts).is_cut_off(), ..self.times(kinds) })
     }
 
     /// The longest of what the releases on trial ask for.
-    fn times(&self, on_trial: Vec<Kind>, under_way: bool) -> Survey {
+    fn times(&self, on_trial: Vec<Kind>) -> Survey {
         let asked = on_trial.iter().map(|kind| match kind {
             Kind::Site => self.list.site_trial,
             Kind::Base | Kind::Licence => self.list.base_trial,
@@ -99,8 +100,14 @@ impl Duties {
             settle: longest(self.settle, asked.iter().map(|trial| trial.settle).collect(), usual.settle),
             deadline: longest(self.deadline, asked.iter().map(|trial| trial.deadline).collect(), usual.deadline),
             on_trial,
-            under_way,
+            ..Survey::default()
         }
+    }
+
+    fn finish_switch(&self) -> Result<Report> {
+        let place = Workplace::appliance(&self.report, None, Access::Change)?;
+        place.agent(&silent).finish_switch()?.iter().for_each(|step| log(step));
+        Ok(Report::Settled)
     }
 
     fn round(&mut self) -> Report {
@@ -121,11 +128,11 @@ impl Duties {
     fn give_up(&self, kind: Kind, reason: &str) -> Result<Report> {
         let place = Workplace::appliance(&self.report, None, Access::Change)?;
         let agent = place.agent(&silent);
-        if agent.on_trial() != self.on_trial {
+        if agent.on_trial()? != self.on_trial {
             // The reason is about another release.
             return Ok(Report::Changed);
         }
-        if let Some(trial) = agent.on_trial().into_iter().find(|trial| trial.kind == kind) {
+        if let Some(trial) = agent.on_trial()?.into_iter().find(|trial| trial.kind == kind) {
             let release = format!("{}, {kind} slot {}", trial.release, trial.slot);
             let kernel = kernel_log::tail(failed_boot::LIMIT);
             keep(&Account { release, reason: reason.into(), findings: &self.findings, kernel, ..account(&agent) });
@@ -149,7 +156,9 @@ impl Duties {
             Err(busy @ Error::Busy(_)) => return Err(busy),
             other => other,
         };
-        if place.as_ref().is_ok_and(|place| place.agent(&silent).on_trial() != self.on_trial) {
+        if let Ok(place) = &place
+            && place.agent(&silent).on_trial()? != self.on_trial
+        {
             // Put on trial since the checks were run: not judged yet.
             return Ok(Report::Changed);
         }
@@ -163,7 +172,7 @@ impl Duties {
             Err(problem) => log(&format!("update records: {problem}")),
         }
         let device = state::open(Path::new(device), true)?;
-        let blocks = state::read(&device);
+        let blocks = state::read(&device)?;
         let Some(present) = blocks.newest else {
             let site = match &report.site {
                 Some(SiteReport::Running { slot, .. }) => Some(*slot),
@@ -184,7 +193,7 @@ impl Duties {
             let changed = next(&present, event)?;
             let copy = state::store(&device, &blocks, &changed)?;
             log(&format!("{} (boot state {}, block {copy})", judge::describe(event), changed.sequence));
-            blocks = state::read(&device);
+            blocks = state::read(&device)?;
             present = changed;
         }
         Ok(Report::Settled)
@@ -202,12 +211,16 @@ enum Records {
 /// What happened since the last start, and the commit of what is healthy now.
 fn settle_records(place: &Workplace) -> Result<Records> {
     let agent = place.agent(&silent);
+    // While there is room: an application may take it later.
+    if let Err(problem) = agent.journal.reserve() {
+        log(&problem.to_string());
+    }
     account_for_failure(&agent);
-    let judged = agent.on_trial();
+    let judged = agent.on_trial()?;
     for step in agent.settle()?.steps {
         log(&step);
     }
-    if agent.on_trial() != judged {
+    if agent.on_trial()? != judged {
         return Ok(Records::TrialBegun);
     }
     match agent.commit() {
@@ -220,7 +233,7 @@ fn settle_records(place: &Workplace) -> Result<Records> {
 
 /// A release that never got as far as being judged here has an account too, of what the initramfs program noted.
 fn account_for_failure(agent: &Agent<'_>) {
-    let facts = agent.facts();
+    let Ok(facts) = agent.facts() else { return };
     let state = derive(&facts);
     let (State::Failed { failed, .. } | State::NotLoaded { candidate: failed, .. }) = state else { return };
     let release = facts.content(Kind::Base, failed).manifest().map(Release::from);

@@ -21,6 +21,8 @@ use crate::health::Verdict;
 pub enum Job {
     /// Find out what is on trial and which checks apply.
     Survey,
+    /// Finish the switch of the site that was cut off.
+    FinishSwitch,
     /// Run the checks once.
     Round,
     /// Bring records and boot state up to date and keep what is on trial.
@@ -59,6 +61,8 @@ pub struct Survey {
     pub on_trial: Vec<Kind>,
     /// Somebody has begun something and not ended it: a site goes on trial without a further word in the records.
     pub under_way: bool,
+    /// A switch of the site was begun in this start of the machine and is not complete.
+    pub cut_off: bool,
     /// How long all checks have to hold.
     pub settle: Duration,
     /// When a release that is not kept is given up.
@@ -73,10 +77,11 @@ pub struct Overseer {
     origin: Duration,
     /// The job under way, and since when.
     job: Option<(Job, Duration)>,
-    /// The boot state was brought up to date since this program was started.
+    /// The boot state was brought up to date since this program was started, or a trial ended: the next one does not count from the
+    /// origin.
     settled: bool,
-    /// A trial has ended since: the next one does not count from the origin.
-    judged: bool,
+    /// No switch of the site is left that was cut off before this program was started.
+    finished: bool,
     /// The records have changed since the last survey.
     news: bool,
     /// Not before this.
@@ -91,6 +96,8 @@ pub struct Overseer {
 enum Phase {
     /// Nothing is known.
     Ask,
+    /// Somebody was killed in the middle of a switch of the site.
+    Finish,
     /// Rounds of checks.
     Watch(Watch),
     /// All checks have held for long enough.
@@ -123,7 +130,7 @@ impl Overseer {
             origin,
             job: None,
             settled: false,
-            judged: false,
+            finished: false,
             news: false,
             next: Duration::ZERO,
             said: None,
@@ -146,6 +153,7 @@ impl Overseer {
         }
         let job = match &mut self.phase {
             Phase::Ask => Job::Survey,
+            Phase::Finish => Job::FinishSwitch,
             // Somebody may have kept or left it by hand.
             Phase::Watch(_) if self.news => Job::Survey,
             Phase::Watch(_) => Job::Round,
@@ -169,6 +177,18 @@ impl Overseer {
         let phase = std::mem::replace(&mut self.phase, Phase::Rest);
         let (phase, line) = match (phase, report) {
             (Phase::Ask, Report::Surveyed(survey)) => (self.begin(now, survey, None), None),
+            (Phase::Ask, Report::Failed(problem)) => {
+                self.next = now.saturating_add(ASK_AGAIN);
+                (Phase::Ask, self.new_complaint(&format!("what is on trial is not known: {problem}")))
+            }
+            (Phase::Finish, Report::Settled) => {
+                self.finished = true;
+                (Phase::Ask, None)
+            }
+            (Phase::Finish, Report::Failed(problem)) => {
+                self.finished = true;
+                (Phase::Ask, Some(format!("the switch of the site is not finished: {problem}")))
+            }
             (Phase::Watch(watch), Report::Surveyed(survey)) => (self.begin(now, survey, Some(watch)), None),
             (Phase::Watch(watch), Report::Round(verdict)) => self.judge(now, watch, &verdict),
             (Phase::Settle(watch), Report::Busy) if self.settled && watch.is_of_something_unfinished() => {
@@ -183,13 +203,15 @@ impl Overseer {
                 self.end_trial();
                 (Phase::Ask, None)
             }
-            (Phase::Settle(_) | Phase::GiveUp(..), Report::Changed) => (Phase::Ask, None),
+            (Phase::Settle(_) | Phase::GiveUp(..), Report::Changed) | (Phase::Finish, _) => (Phase::Ask, None),
             // Tried again, and judged again before that: by then it may be another matter.
             (Phase::Settle(watch) | Phase::GiveUp(watch, ..), Report::Busy) => (Phase::Watch(watch), None),
-            // Trying again every second would wear the disk and change nothing.
+            // Trying again every second would wear the disk and change nothing. What is on trial is judged anew, for as long as a trial
+            // takes; a disk that failed to answer once does not cost a release its commit.
             (Phase::Settle(_), Report::Failed(problem)) => {
                 self.end_trial();
-                (Phase::Rest, Some(format!("the boot state is not updated: {problem}")))
+                self.next = now.saturating_add(ASK_AGAIN);
+                (Phase::Ask, Some(format!("the boot state is not updated: {problem}")))
             }
             (Phase::GiveUp(..), Report::Failed(problem)) => {
                 self.end_trial();
@@ -216,12 +238,26 @@ impl Overseer {
     }
 
     fn end_trial(&mut self) {
-        (self.settled, self.judged, self.said) = (true, true, None);
+        (self.settled, self.said) = (true, None);
+    }
+
+    /// This, unless it was said last.
+    fn new_complaint(&mut self, complaint: &str) -> Option<String> {
+        let new = self.said.as_deref() != Some(complaint);
+        self.said = Some(complaint.to_owned());
+        new.then(|| complaint.to_owned())
     }
 
     /// A watch over what is on trial; the present one goes on when that is the same.
     fn begin(&mut self, now: Duration, survey: Survey, present: Option<Watch>) -> Phase {
         self.next = now;
+        // Before anything is judged: half a site runs, whatever else is wrong with this machine, and no check can hold or fail because of
+        // it before it is whole. That is no commit; what it completes is on trial.
+        if survey.cut_off && !self.finished {
+            return Phase::Finish;
+        }
+        // From here on a switch under way is one that this program makes.
+        self.finished = true;
         if survey.on_trial.is_empty() && self.settled {
             if !survey.under_way {
                 self.unfinished = None;
@@ -240,7 +276,7 @@ impl Overseer {
         match present {
             Some(watch) if watch.survey.on_trial == survey.on_trial => Phase::Watch(Watch { survey, ..watch }),
             _ => {
-                let since_start = !self.judged && !survey.on_trial.contains(&Kind::Site);
+                let since_start = !self.settled && !survey.on_trial.contains(&Kind::Site);
                 let from = if since_start { self.origin } else { now };
                 Phase::Watch(Watch { survey, from, well_since: None, breaks: 0 })
             }
@@ -261,8 +297,7 @@ impl Overseer {
             watch.breaks = watch.breaks.saturating_add(1);
         }
         let reason = verdict.reason();
-        let line = (self.said.as_ref() != Some(&reason)).then(|| format!("not healthy: {reason}"));
-        self.said = Some(reason.clone());
+        let line = self.new_complaint(&format!("not healthy: {reason}"));
         // The site first: it is left without a restart, and whatever is wrong may well be its fault.
         let kind = [Kind::Site, Kind::Base].into_iter().find(|kind| watch.survey.on_trial.contains(kind));
         match kind {
@@ -301,7 +336,7 @@ const fn limit(job: &Job) -> Duration {
         Job::Survey | Job::Restart => Duration::from_mins(1),
         // Checks have 60 seconds at most.
         Job::Round => Duration::from_mins(2),
-        Job::Settle | Job::GiveUp(..) => Duration::from_mins(10),
+        Job::Settle | Job::FinishSwitch | Job::GiveUp(..) => Duration::from_mins(10),
     }
 }
 

@@ -6,6 +6,8 @@ struct Play {
     overseer: Overseer,
     now: u64,
     on_trial: Vec<Kind>,
+    /// A site that is half switched.
+    cut_off: bool,
     /// Jobs done, with the second they were begun.
     done: Vec<(u64, Job)>,
     said: Vec<String>,
@@ -22,6 +24,7 @@ impl Play {
             overseer: Overseer::new(Duration::ZERO),
             now,
             on_trial,
+            cut_off: false,
             done: Vec::new(),
             said: Vec::new(),
             starved: None,
@@ -57,6 +60,7 @@ impl Play {
             Job::Survey => Report::Surveyed(Survey {
                 on_trial: self.on_trial.clone(),
                 under_way: false,
+                cut_off: self.cut_off,
                 settle: seconds(SETTLE),
                 deadline: seconds(DEADLINE),
             }),
@@ -72,6 +76,11 @@ impl Play {
             Job::GiveUp(kind, _) => {
                 self.on_trial.retain(|other| other != kind);
                 Report::GivenUp(*kind)
+            }
+            Job::FinishSwitch => {
+                self.cut_off = false;
+                self.on_trial.push(Kind::Site);
+                Report::Settled
             }
             Job::Restart => Report::Restarting,
         }
@@ -188,7 +197,7 @@ fn a_trial_that_ends_by_hand_is_not_judged_any_more() {
 fn news_that_comes_while_a_job_is_under_way_counts_after_it() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![], under_way: false, settle: at(0), deadline: at(60) };
+    let survey = Survey { settle: at(0), deadline: at(60), ..Survey::default() };
     for (job, report) in [
         (Job::Survey, Report::Surveyed(survey.clone())),
         (Job::Round, Report::Round(Verdict::default())),
@@ -221,7 +230,8 @@ fn news_does_not_give_a_failing_release_more_time() {
 fn somebody_else_at_work_is_waited_for() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![Kind::Base], under_way: false, settle: at(0), deadline: at(60) };
+    let survey =
+        Survey { on_trial: vec![Kind::Base], under_way: false, cut_off: false, settle: at(0), deadline: at(60) };
     assert_eq!(overseer.next_job(at(0), false), Some(Job::Survey));
     overseer.take(at(0), Report::Surveyed(survey));
     for second in 0..5 {
@@ -237,7 +247,8 @@ fn somebody_else_at_work_is_waited_for() {
 fn what_cannot_be_given_up_is_said_and_judged_again() {
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
-    let survey = Survey { on_trial: vec![Kind::Base], under_way: false, settle: at(5), deadline: at(0) };
+    let survey =
+        Survey { on_trial: vec![Kind::Base], under_way: false, cut_off: false, settle: at(5), deadline: at(0) };
     overseer.next_job(at(0), false);
     overseer.take(at(0), Report::Surveyed(survey));
     overseer.next_job(at(0), false);
@@ -276,7 +287,13 @@ fn a_switch_under_way_is_asked_about_until_it_is_a_trial_and_nothing_is_kept_unj
     let mut overseer = Overseer::new(Duration::ZERO);
     let at = Duration::from_secs;
     let survey = |kinds: &[Kind], under_way| {
-        Report::Surveyed(Survey { on_trial: kinds.to_vec(), under_way, settle: at(0), deadline: at(60) })
+        Report::Surveyed(Survey {
+            on_trial: kinds.to_vec(),
+            under_way,
+            cut_off: false,
+            settle: at(0),
+            deadline: at(60),
+        })
     };
     overseer.next_job(at(0), false);
     overseer.take(at(0), survey(&[], false));
@@ -303,7 +320,8 @@ fn what_somebody_left_unfinished_is_settled_after_a_minute_and_not_while_he_is_a
         let under_way = second < 150;
         match overseer.next_job(at(second), false) {
             Some(Job::Survey) => {
-                let survey = Survey { on_trial: Vec::new(), under_way, settle: at(0), deadline: at(60) };
+                let survey =
+                    Survey { on_trial: Vec::new(), under_way, cut_off: false, settle: at(0), deadline: at(60) };
                 overseer.take(at(second), Report::Surveyed(survey));
             }
             Some(Job::Settle) => {
@@ -316,4 +334,80 @@ fn what_somebody_left_unfinished_is_settled_after_a_minute_and_not_while_he_is_a
     }
     assert!(settled.len() == 2 && settled[0] >= 60 && settled[1] >= settled[0] + 60, "{settled:?}");
     assert_eq!(overseer.next_job(at(300), false), None, "at rest once it is ended");
+}
+
+#[test]
+fn a_switch_that_was_cut_off_is_finished_before_anything_is_judged_and_once_only() {
+    for on_trial in [vec![], vec![Kind::Base]] {
+        let mut play = Play::new(&on_trial, 10);
+        play.cut_off = true;
+        // The check that fails has nothing to do with the site, and would keep everything waiting.
+        play.run(5, |_| false, None);
+        let jobs: Vec<&Job> = play.done.iter().map(|(_, job)| job).collect();
+        assert_eq!(jobs.get(..3), Some(&[&Job::Survey, &Job::FinishSwitch, &Job::Survey][..]), "{on_trial:?}");
+        assert!(!jobs.contains(&&Job::Settle) && jobs.contains(&&Job::Round), "what it completes is on trial");
+        // Another one later is one that this program makes.
+        play.cut_off = true;
+        play.run(20, |_| false, None);
+        assert_eq!(play.done.iter().filter(|(_, job)| *job == Job::FinishSwitch).count(), 1);
+    }
+}
+
+#[test]
+fn a_switch_that_cannot_be_finished_does_not_keep_the_machine_from_being_judged() {
+    let mut overseer = Overseer::new(Duration::ZERO);
+    let at = Duration::from_secs;
+    let survey = Survey { under_way: true, cut_off: true, settle: at(0), deadline: at(60), ..Survey::default() };
+    assert_eq!(overseer.next_job(at(1), false), Some(Job::Survey));
+    overseer.take(at(1), Report::Surveyed(survey.clone()));
+    // Somebody has the disk: asked again.
+    assert_eq!(overseer.next_job(at(1), false), Some(Job::FinishSwitch));
+    overseer.take(at(1), Report::Busy);
+    assert_eq!(overseer.next_job(at(2), false), Some(Job::Survey));
+    overseer.take(at(2), Report::Surveyed(survey.clone()));
+    assert_eq!(overseer.next_job(at(2), false), Some(Job::FinishSwitch));
+    assert!(overseer.take(at(2), Report::Failed("no hook".into())).unwrap().contains("not finished: no hook"));
+    assert_eq!(overseer.next_job(at(3), false), Some(Job::Survey));
+    overseer.take(at(3), Report::Surveyed(survey));
+    assert_eq!(overseer.next_job(at(3), false), Some(Job::Round));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_asked_again_and_complained_about_once() {
+    let mut overseer = Overseer::new(Duration::ZERO);
+    let at = Duration::from_secs;
+    let mut said = Vec::new();
+    for now in [1, 4, 7] {
+        assert_eq!(overseer.next_job(at(now), false), Some(Job::Survey));
+        said.extend(overseer.take(at(now), Report::Failed("read the boot state: no answer".into())));
+        assert_eq!(overseer.next_job(at(now + 1), false), None);
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn a_commit_that_could_not_be_written_is_tried_again_after_another_settle_time() {
+    let mut overseer = Overseer::new(Duration::ZERO);
+    let at = Duration::from_secs;
+    let mut settles = 0;
+    for now in 1..60 {
+        while let Some(job) = overseer.next_job(at(now), false) {
+            let report = match job {
+                Job::Survey => Report::Surveyed(Survey {
+                    on_trial: vec![Kind::Base],
+                    settle: at(5),
+                    deadline: at(60),
+                    ..Survey::default()
+                }),
+                Job::Round => Report::Round(Verdict::default()),
+                Job::Settle => {
+                    settles += 1;
+                    Report::Failed("the disk does not answer".into())
+                }
+                other => panic!("{other:?}"),
+            };
+            overseer.take(at(now), report);
+        }
+    }
+    assert!((3..=9).contains(&settles), "{settles}");
 }

@@ -13,7 +13,8 @@ use formats::{Bytes, SlotId};
 
 pub use writer::{Phase, Progress, erase, write};
 
-use crate::disk::{Disk, Part};
+use crate::certain::{Reading, answers, certain};
+use crate::disk::{Disk, Part, StatePartition};
 use crate::error::{At, Doing, Error, Result};
 
 /// What a slot's footer says.
@@ -40,6 +41,11 @@ impl<T> Pair<T> {
     /// From a function of the slot.
     pub fn of(mut make: impl FnMut(SlotId) -> T) -> Self {
         Self { a: make(SlotId::A), b: make(SlotId::B) }
+    }
+
+    /// From a function of the slot that may fail.
+    pub fn try_of<E>(mut make: impl FnMut(SlotId) -> std::result::Result<T, E>) -> std::result::Result<Self, E> {
+        Ok(Self { a: make(SlotId::A)?, b: make(SlotId::B)? })
     }
 
     /// The one of `slot`.
@@ -71,24 +77,25 @@ impl fmt::Display for Content {
     }
 }
 
-/// Reads and checks the footer of a slot.
-pub fn content(disk: &dyn Disk, part: Part, trust: &TrustStore) -> Content {
+/// Reads and checks the footer of a slot. An error when the disk does not answer: that the slot is unusable would be a guess.
+pub fn content(disk: &dyn Disk, part: Part, trust: &TrustStore) -> Result<Content> {
     let role = if matches!(part, Part::Site(_)) { Role::Site } else { Role::Base };
-    let mut bytes = vec![0; FOOTER_SIZE];
-    let read = disk.size(part).and_then(|size| {
-        let offset = footer::offset(size).map_err(std::io::Error::other)?;
-        disk.read(part, offset.0, &mut bytes)
-    });
-    if let Err(problem) = read {
-        return Content::Unusable(format!("its footer cannot be read: {problem}"));
-    }
+    let read = || {
+        let mut bytes = vec![0; FOOTER_SIZE];
+        let offset = footer::offset(disk.size(part)?).map_err(std::io::Error::other)?;
+        disk.read(part, offset.0, &mut bytes).map(|()| bytes)
+    };
+    let bytes = match certain(read, || answers(&StatePartition(disk))).doing(|| format!("read the footer of {part}"))? {
+        Reading::Done(bytes) => bytes,
+        Reading::Lost(problem) => return Ok(Content::Unusable(format!("its footer cannot be read: {problem}"))),
+    };
     if footer::is_erased(&bytes) {
-        return Content::Empty;
+        return Ok(Content::Empty);
     }
-    match Footer::parse(&bytes).and_then(|footer| footer.verify(trust, role)) {
+    Ok(match Footer::parse(&bytes).and_then(|footer| footer.verify(trust, role)) {
         Ok(verified) => Content::Whole(Box::new(verified)),
         Err(problem) => Content::Unusable(problem.to_string()),
-    }
+    })
 }
 
 /// Reads the whole image of a slot and compares it with the root hash of its signed manifest.

@@ -18,6 +18,7 @@ pub struct Effort {
 }
 
 /// Calls `visit` with every medium, a word about it, and whether everything up to the end of the list is certainly there.
+#[allow(dead_code, reason = "not every test cuts everywhere")]
 pub fn every_cut(start: &Medium, log: &[Operation], effort: Effort, visit: &mut dyn FnMut(&Medium, &str)) {
     let mut durable = start.clone();
     let mut pending: Vec<&Write> = Vec::new();
@@ -74,7 +75,31 @@ pub fn every_cut(start: &Medium, log: &[Operation], effort: Effort, visit: &mut 
     }
 }
 
+/// The media a power cut after the whole list can leave.
+#[allow(dead_code, reason = "not every test cuts only there")]
+pub fn at_the_end(start: &Medium, log: &[Operation], effort: Effort, visit: &mut dyn FnMut(&Medium)) {
+    let (mut durable, mut pending) = (start.clone(), Vec::new());
+    for operation in log {
+        match operation {
+            Operation::Write(write) => pending.push(write),
+            Operation::Flush(part) => {
+                let (flushed, rest): (Vec<&Write>, _) = pending.into_iter().partition(|write| write.part == *part);
+                for write in flushed {
+                    durable.write(write, write.bytes.len());
+                }
+                pending = rest;
+            }
+            Operation::Append(_) | Operation::Replace(_) => durable.apply(operation),
+            Operation::Site(_) => {}
+        }
+    }
+    for subset in subsets(pending.len(), effort, &mut 0x5eed) {
+        visit(&with(&durable, &pending, subset));
+    }
+}
+
 /// The media a killed agent leaves on a machine that runs on: every prefix, nothing lost.
+#[allow(dead_code, reason = "not every test kills")]
 pub fn every_kill(start: &Medium, log: &[Operation], visit: &mut dyn FnMut(&Medium, &str)) {
     let mut medium = start.clone();
     visit(&medium, "killed before anything");
@@ -109,8 +134,10 @@ fn subsets(number: usize, effort: Effort, seed: &mut u64) -> Vec<u64> {
     subsets
 }
 
+#[allow(dead_code, reason = "not every test tears")]
 type Half<'a> = &'a dyn Fn(&mut Medium);
 
+#[allow(dead_code, reason = "not every test tears")]
 fn torn(write: &Write, effort: Effort, visit: &mut dyn FnMut(Half<'_>)) {
     let sectors = write.bytes.len() / SECTOR;
     for whole in (0..sectors).step_by(effort.torn_step) {

@@ -161,7 +161,7 @@ fn commit_with_long_journal() -> Scenario {
     let started = Started { running: running(A, None), failures: Vec::new() };
     with_agent(&disk, &super::fixtures::trust(), &started, |agent| {
         let filler = update_agent::journal::Release::from(release(Kind::Base, 1).verified.manifest());
-        while agent.journal.history().0.len() < 160 {
+        while agent.journal.history().unwrap().0.len() < 160 {
             let reason = "x".repeat(120);
             let outcome = update_agent::journal::Outcome::Failed { reason };
             agent.journal.note(filler.clone(), B, outcome).unwrap();

@@ -128,11 +128,11 @@ impl Scenario {
     fn floors(&self, trust: &TrustStore) -> [u64; 2] {
         let disk = Disk::new(self.start.clone());
         let started = Started { running: self.running, failures: Vec::new() };
-        floors(&with_agent(&disk, trust, &started, |agent| agent.facts()))
+        floors(&with_agent(&disk, trust, &started, |agent| agent.facts().unwrap()))
     }
 
     fn nothing_lost(&self, disk: &Disk, started: &Started, trust: &TrustStore, before: [u64; 2]) -> Result<(), String> {
-        let now = floors(&with_agent(disk, trust, started, |agent| agent.facts()));
+        let now = floors(&with_agent(disk, trust, started, |agent| agent.facts().unwrap()));
         if now.iter().zip(before).any(|(now, before)| *now < before) {
             return Err(format!("the floor was lowered from {before:?} to {now:?}"));
         }
@@ -147,7 +147,7 @@ impl Scenario {
     fn completes(&self, disk: Disk, started: Started, trust: &TrustStore, before: [u64; 2]) -> Result<(), String> {
         let (mut disk, mut started) = (disk, started);
         for _ in 0..MAX_ROUNDS {
-            let facts = with_agent(&disk, trust, &started, |agent| agent.facts());
+            let facts = with_agent(&disk, trust, &started, |agent| agent.facts().unwrap());
             let state = derive(&facts);
             match self.next_move(&facts, state) {
                 Move::Done => {
@@ -241,7 +241,7 @@ fn floors(facts: &Facts) -> [u64; 2] {
 /// What the agent says against what is.
 fn truthful(disk: &Disk, started: &Started, trust: &TrustStore) -> Result<(), String> {
     let medium = disk.medium();
-    let facts = with_agent(disk, trust, started, |agent| agent.facts());
+    let facts = with_agent(disk, trust, started, |agent| agent.facts().unwrap());
     let state = derive(&facts);
     let whole = |slot: SlotId| machine::verified_base(&medium, slot, trust);
     let sure = |slot: SlotId, claim: &str| {
