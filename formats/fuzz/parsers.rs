@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use formats::boot_state::{BootState, Event, newest, next, select};
+use formats::catalogue::{Entry, Index};
 use formats::footer::{self, Footer};
 use formats::gpt::Gpt;
 use formats::manifest::{Manifest, Member};
 use formats::mbr::Mbr;
 use formats::network::Network;
 use formats::package::{self, Chunk, ChunkIndex, Decoder, Package};
+use formats::plan::Inventory;
 use formats::reset_record::{self, ResetRecord};
 use formats::signature::{self, SignatureSet};
 use formats::trust::{Role, TrustStore, TrustedKey};
@@ -27,6 +29,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
     match target {
         "gpt" => gpt(data),
         "boot_state" => boot_state(data),
+        "catalogue" => catalogue(data),
         "fat" => fat(data),
         "footer" => footer(data),
         "health" => health(data),
@@ -231,6 +234,20 @@ fn resigned(data: &[u8]) -> Option<Vec<u8>> {
     }
     archive.extend(package::TRAILER);
     Some(archive)
+}
+
+/// Entry and index of a depot, and an inventory from another machine.
+pub fn catalogue(data: &[u8]) {
+    if let Ok(entry) = Entry::parse(data) {
+        assert_eq!(entry.id().to_string().parse(), Ok(entry.id()));
+        assert_eq!(entry.check_target(&entry.id().target()), Ok(()));
+    }
+    if let Ok(index) = Index::parse(data) {
+        assert_eq!(Index::parse(&index.encode().expect("a parsed index can be written")), Ok(index));
+    }
+    if let Ok(inventory) = Inventory::parse(data) {
+        assert_eq!(Inventory::parse(&inventory.encode().expect("a parsed inventory can be written")), Ok(inventory));
+    }
 }
 
 /// dm-verity superblock.

@@ -12,6 +12,7 @@
 
 pub mod boot_report;
 pub mod boot_state;
+pub mod catalogue;
 pub mod digest;
 pub mod error;
 #[cfg(feature = "ext4")]
@@ -30,6 +31,7 @@ pub mod mbr;
 pub mod network;
 #[cfg(feature = "package")]
 pub mod package;
+pub mod plan;
 pub mod reset_record;
 pub mod signature;
 pub mod site;

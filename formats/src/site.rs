@@ -7,7 +7,7 @@
 use semver::{Version, VersionReq};
 
 use crate::SlotId;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Requires};
 
 /// Why a site and a base do not run together; completes a sentence that begins with the site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,14 +45,23 @@ pub fn check_pair(base: &Manifest, site: &Manifest) -> Result<(), Mismatch> {
     if site.product != base.product {
         return Err(Mismatch::Product { site: site.product.clone(), base: base.product.clone() });
     }
-    if let Some(needed) = site.requires.base.as_ref().filter(|needed| !needed.matches(&base.version)) {
-        return Err(Mismatch::NeedsBase { needed: needed.clone(), base: base.version.clone() });
+    match mismatch((&base.version, &base.requires), (&site.version, &site.requires)) {
+        Some(mismatch) => Err(mismatch),
+        None => Ok(()),
     }
-    if let Some(needed) = base.requires.site.as_ref().filter(|needed| !needed.matches(&site.version)) {
-        let (base, site) = (base.version.clone(), site.version.clone());
-        return Err(Mismatch::NeedsSite { needed: needed.clone(), base, site });
+}
+
+/// Whether a base and a site of one product go together, by their versions and what they require.
+pub fn suits(base: (&Version, &Requires), site: (&Version, &Requires)) -> bool {
+    mismatch(base, site).is_none()
+}
+
+fn mismatch(base: (&Version, &Requires), site: (&Version, &Requires)) -> Option<Mismatch> {
+    if let Some(needed) = site.1.base.as_ref().filter(|needed| !needed.matches(base.0)) {
+        return Some(Mismatch::NeedsBase { needed: needed.clone(), base: base.0.clone() });
     }
-    Ok(())
+    let needed = base.1.site.as_ref().filter(|needed| !needed.matches(site.0))?;
+    Some(Mismatch::NeedsSite { needed: needed.clone(), base: base.0.clone(), site: site.0.clone() })
 }
 
 /// The site slots worth trying, best first. `named` is the one of the boot state, `sequences` are those of the slots with a valid

@@ -33,6 +33,9 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
     BTreeMap::from([
         ("gpt/disk", tiny_disk()),
         ("boot_state/initial", state.encode().unwrap().to_vec()),
+        ("catalogue/entry", ENTRY.to_vec()),
+        ("catalogue/index", INDEX.to_vec()),
+        ("catalogue/inventory", INVENTORY.to_vec()),
         ("fat/fat12", tiny_fat12()),
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
@@ -47,6 +50,25 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
 }
+
+const ENTRY: &[u8] = br#"{"kind": "site", "product": "demo", "hardware": ["x1"], "name": "app", "version": "2.0.0",
+  "build-id": "1111111111111111111111111111111111111111111111111111111111111111", "sequence": 2, "requires": {"base": ">=2"},
+  "effects": {"reboot": false, "site-downtime": true, "client-upgrade": true, "soak-hours": 24}, "size": "12 MiB", "image-size": "40 MiB",
+  "created": 1700000000, "support-end": "2031-12-31", "site": {"hostname": "hello", "licences": 15},
+  "notes": "2222222222222222222222222222222222222222222222222222222222222222",
+  "eula": "3333333333333333333333333333333333333333333333333333333333333333", "development": true}"#;
+
+const INDEX: &[u8] = br#"{"format": 1, "product": "demo", "created": 1700000000,
+  "rings": [{"name": "early", "share": 100}, {"name": "rest", "share": 900}],
+  "channels": {"stable": [{"package": "site/app-2.0.0", "added": 1700000000, "opens": {"rest": 1700003600}},
+    {"package": "base/os-1.0.0", "added": 1600000000, "withdrawn": {"date": "2024-01-02", "reason": "it loses data"}}]}}"#;
+
+const INVENTORY: &[u8] = br#"{"format": 1, "appliance": "one", "product": "demo", "hardware": ["x1"], "channel": "stable",
+  "base": {"name": "os", "version": "1.0.0", "build-id": "1111111111111111111111111111111111111111111111111111111111111111",
+    "sequence": 1, "requires": {"site": "<3"}},
+  "site": {"name": "app", "version": "1.0.0", "build-id": "2222222222222222222222222222222222222222222222222222222222222222",
+    "sequence": 1, "hostname": "hello", "soaks-until": 1700000000},
+  "floors": [{"kind": "base", "name": "os", "sequence": 1}], "ring": "early", "entitled-until": "2031-12-31"}"#;
 
 /// Every field of a network setting.
 fn fixed_address() -> Vec<u8> {
@@ -241,6 +263,9 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(ResetRecord::parse(&sector).unwrap().is_some());
     assert!(Superblock::parse(&seeds["verity_superblock/small"]).is_ok());
     assert_eq!(formats::health::parse_operator(&seeds["health/operator"]).unwrap().len(), 7);
+    assert!(formats::catalogue::Entry::parse(&seeds["catalogue/entry"]).is_ok());
+    assert!(formats::catalogue::Index::parse(&seeds["catalogue/index"]).is_ok());
+    assert!(formats::plan::Inventory::parse(&seeds["catalogue/inventory"]).is_ok());
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
     assert!(package::peek(seeds["package/site"].as_slice()).is_ok());
     assert!(package::ChunkIndex::parse(&seeds["package/chunks"]).is_ok());

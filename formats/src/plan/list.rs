@@ -1,0 +1,79 @@
+//! Every package a depot offers an appliance, and where it stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidate, Inventory, Options, Target, plan, sentence};
+use crate::catalogue::{Availability, PackageId};
+use crate::manifest::Kind;
+
+/// One line of the list of updates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Row {
+    /// The package.
+    pub package: PackageId,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+}
+
+/// Where a package stands on an appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "standing")]
+pub enum Standing {
+    /// It runs.
+    Installed,
+    /// Something at least as new runs.
+    Superseded,
+    /// It can be installed now.
+    Available,
+    /// It cannot be installed now.
+    Blocked {
+        /// Why, and what to do first.
+        sentence: String,
+        /// The package to install first, when there is one that can be had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first: Option<PackageId>,
+    },
+    /// It cannot be had.
+    NotAvailable(Availability),
+}
+
+/// Every candidate, in the order of kind, name and version. The state of one does not depend on that of another: after an installation the
+/// list is made again from the same catalogue.
+pub fn list(inventory: &Inventory, candidates: &[Candidate<'_>]) -> Vec<Row> {
+    let mut rows: Vec<Row> = candidates
+        .iter()
+        .map(|candidate| Row { package: candidate.entry.id(), standing: standing(inventory, candidates, candidate) })
+        .collect();
+    rows.sort_by(|one, other| one.package.cmp(&other.package));
+    rows
+}
+
+fn standing(inventory: &Inventory, candidates: &[Candidate<'_>], candidate: &Candidate<'_>) -> Standing {
+    let entry = candidate.entry;
+    let installed = match entry.kind {
+        Kind::Base => Some(&inventory.base),
+        Kind::Site => inventory.site.as_ref(),
+        Kind::Licence => None,
+    };
+    if installed.is_some_and(|one| one.build_id == entry.build_id) || inventory.licences.contains(&entry.build_id) {
+        return Standing::Installed;
+    }
+    if installed.is_some_and(|one| one.name == entry.name && entry.sequence <= one.sequence) {
+        return Standing::Superseded;
+    }
+    if !candidate.availability.is_available() {
+        return Standing::NotAvailable(candidate.availability.clone());
+    }
+    match plan(inventory, candidates, &Target::Package(entry.id()), Options::default()) {
+        Ok(plan) => {
+            let first = plan.steps.into_iter().next().map(|step| step.package).filter(|first| *first != entry.id());
+            match first.and_then(|first| Some((sentence::after(inventory, entry, first.clone())?, first))) {
+                Some((blocked, first)) => Standing::Blocked { sentence: blocked.to_string(), first: Some(first) },
+                None => Standing::Available,
+            }
+        }
+        Err(blocked) => Standing::Blocked { sentence: blocked.to_string(), first: None },
+    }
+}
