@@ -38,6 +38,7 @@ pub mod site;
 pub mod slot;
 pub mod state_volume;
 pub mod trust;
+pub mod tuf;
 pub mod units;
 pub mod verity;
 

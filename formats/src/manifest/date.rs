@@ -34,6 +34,14 @@ impl Date {
         }
         Some(Self { year, month, day: u8::try_from(days.checked_add(1)?).ok()? })
     }
+
+    /// Its first second in UTC, since 1970.
+    pub fn unix(self) -> i64 {
+        let years = (1970..self.year).map(year_days);
+        let months = (1..self.month).map(|month| i64::from(month_days(self.year, month)));
+        let days = years.chain(months).chain([i64::from(self.day).saturating_sub(1)]);
+        days.fold(0_i64, i64::saturating_add).saturating_mul(86_400)
+    }
 }
 
 fn year_days(year: u16) -> i64 {
@@ -130,6 +138,7 @@ mod tests {
             [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_767_225_599, "2025-12-31"), (MAX_UNIX, "9999-12-31")]
         {
             assert_eq!(Date::of_unix(seconds).unwrap().to_string(), day);
+            assert_eq!(day.parse::<Date>().unwrap().unix(), seconds - seconds % 86_400);
         }
         assert_eq!((Date::of_unix(-1), Date::of_unix(MAX_UNIX + 1)), (None, None));
         assert!("2031-09-30".parse::<Date>().unwrap() < "2031-10-01".parse().unwrap());
