@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use builder::boot::uki::{BlockList, Places};
 use builder::boot::{authenticode, grub, openpgp, uki};
 use builder::keys::{self, Keys};
 use formats::boot_state::{self, BootState, Selection, SlotState, Start};
@@ -21,6 +22,7 @@ use formats::{Bytes, Guid, Lba, SectorSize, SlotId, mbr, state_volume};
 
 const TIMEOUT: Duration = Duration::from_mins(3);
 const COMMAND_LINE: &str = "console=ttyS0 panic=5 gpt oops=panic";
+const BEHIND_THE_END: BlockList = BlockList { first: 1 << 20, count: 3 };
 const DEAD_END: &str = "GRUB: no slot can be started";
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
@@ -106,22 +108,25 @@ impl Slot {
     }
 
     fn signed_by(keys: &Keys) -> Self {
+        Self::naming(keys, |places| places)
+    }
+
+    /// Signed, with other places in its `slot.env`.
+    fn naming(keys: &Keys, places: impl FnOnce(Places) -> Places) -> Self {
         let mut files = Vec::new();
         let parts = uki::Parts {
             os_release: b"ID=demo\n",
             command_line: COMMAND_LINE,
             kernel_release: "0",
-            initrd: b"initrd",
-            kernel: b"not a kernel: the stub gives up and returns to GRUB",
+            initrd: b"initial file system",
+            kernel: &kernel(),
         };
         let image = uki::assemble(&fs::read(STUB).unwrap(), &parts).unwrap();
         let image = authenticode::sign(&image, &keys.boot, &keys.boot_certificate).unwrap();
-        for (file, signature, content) in [
-            ("uki.efi", "uki.efi.sig", image),
-            ("vmlinuz", "vmlinuz.sig", kernel()),
-            ("initrd", "initrd.sig", b"initial file system".to_vec()),
-            ("slot.env", "slot.env.sig", grub::slot_env(COMMAND_LINE).unwrap()),
-        ] {
+        let named = places(uki::places(&image).unwrap());
+        let environment = grub::slot_env(COMMAND_LINE, &named).unwrap();
+        for (file, signature, content) in [("uki.efi", "uki.efi.sig", image), ("slot.env", "slot.env.sig", environment)]
+        {
             files.push((signature, openpgp::sign(&keys.boot, &keys.openpgp_key, &content, 1_700_000_000).unwrap()));
             files.push((file, content));
         }
@@ -331,7 +336,8 @@ fn has(log: &[String], text: &str) {
 #[track_caller]
 fn kernel_of(log: &[String], slot: SlotId) {
     has(log, &format!("GRUB: boot slot {}", slot.letter()));
-    has(log, &format!("/boot/vmlinuz {COMMAND_LINE} slot={}", slot.letter()));
+    let line = format!(" {COMMAND_LINE} slot={}", slot.letter());
+    assert!(log.iter().any(|text| text.contains("BOOT_IMAGE=(uki)") && text.contains(&line)), "{}", log.join("\n"));
 }
 
 #[test]
@@ -373,13 +379,14 @@ fn every_damaged_or_foreign_file_leads_to_the_other_slot_in_the_same_run() {
     let good = Slot::whole(shared);
     let before = state(SlotId::B, (true, 5), (false, 3));
     for (what, slot) in [
-        ("vmlinuz changed", Slot::whole(shared).with_changed_byte("vmlinuz")),
-        ("initrd changed", Slot::whole(shared).with_changed_byte("initrd")),
+        ("uki.efi changed", Slot::whole(shared).with_changed_byte("uki.efi")),
         ("slot.env changed", Slot::whole(shared).with_changed_byte("slot.env")),
-        ("vmlinuz.sig missing", Slot::whole(shared).without("vmlinuz.sig")),
-        ("initrd.sig missing", Slot::whole(shared).without("initrd.sig")),
-        ("initrd missing", Slot::whole(shared).without("initrd")),
+        ("uki.efi.sig missing", Slot::whole(shared).without("uki.efi.sig")),
+        ("slot.env.sig missing", Slot::whole(shared).without("slot.env.sig")),
+        ("uki.efi missing", Slot::whole(shared).without("uki.efi")),
         ("foreign keys", Slot::signed_by(&shared.foreign)),
+        ("no kernel at its place", Slot::naming(&shared.keys, |it| Places { kernel: it.initrd, ..it })),
+        ("a place behind the end", Slot::naming(&shared.keys, |it| Places { kernel: BEHIND_THE_END, ..it })),
     ] {
         println!("{what}");
         let machine = Machine::new(shared, &volume(&before), [&good, &slot]);

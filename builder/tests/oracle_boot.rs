@@ -239,8 +239,13 @@ fn grub_reads_and_lists_our_command_line_block() {
     }
     let scratch = tempfile::tempdir().unwrap();
     let line = "console=ttyS0,115200 panic=5 gpt oops=panic rd.x=a,b";
-    let file = path_in(scratch.path(), "slot.env", &grub::slot_env(line).unwrap());
-    assert_eq!(succeeds("grub-editenv", &[&file, "list"]), format!("cmdline={line}\n"));
+    let places = uki::Places {
+        kernel: uki::BlockList { first: 2915, count: 27_708 },
+        initrd: uki::BlockList { first: 163, count: 2752 },
+    };
+    let file = path_in(scratch.path(), "slot.env", &grub::slot_env(line, &places).unwrap());
+    let listed = format!("cmdline={line}\nkernel=2915+27708\ninitrd=163+2752\n");
+    assert_eq!(succeeds("grub-editenv", &[&file, "list"]), listed);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn an_altered_uki_is_refused_without_secure_boot_too() {
 
 #[test]
 fn an_altered_kernel_is_refused_on_bios_and_the_other_slot_boots() {
-    scenario("altered-kernel", |appliance| falls_through(&appliance.two_slots(5)?, Firmware::Bios, "/boot/vmlinuz"));
+    scenario("altered-kernel", |appliance| falls_through(&appliance.two_slots(5)?, Firmware::Bios, "/boot/uki.efi"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::boot::uki::Places;
 use crate::tool::Tool;
 use crate::{Error, Result};
 
@@ -47,12 +48,13 @@ pub fn images(modules: &Path, public_key: &[u8], scratch: &Path) -> Result<GrubI
     Ok(GrubImages { efi, core, boot_img })
 }
 
-/// `slot.env`: the kernel command line of a base slot for BIOS, as the GRUB environment block that the policy script reads.
+/// `slot.env`: the kernel command line of a base slot for BIOS, and where its kernel and initrd are in the unified kernel image, as
+/// the GRUB environment block that the policy script reads.
 ///
 /// # Errors
 /// `Input` when the line would reach the kernel changed (quotes, backslashes, characters of file patterns, line breaks, anything beyond
 /// printable ASCII), names a slot itself, or does not fit into [`SLOT_ENV_SIZE`].
-pub fn slot_env(command_line: &str) -> Result<Vec<u8>> {
+pub fn slot_env(command_line: &str, places: &Places) -> Result<Vec<u8>> {
     let refuse =
         |problem: String| Error::input(format!("kernel command line \"{}\" {problem}", command_line.escape_debug()));
     if command_line.trim().is_empty() {
@@ -67,13 +69,23 @@ pub fn slot_env(command_line: &str) -> Result<Vec<u8>> {
     if command_line.split(' ').any(|word| word.starts_with("slot=")) {
         return Err(refuse("has \"slot=\", which only GRUB may add; leave it out".into()));
     }
-    let mut block = format!("# GRUB Environment Block\ncmdline={command_line}\n").into_bytes();
+    let mut block = format!("# GRUB Environment Block\ncmdline={command_line}\n{}", place_lines(places)).into_bytes();
     if block.len() > SLOT_ENV_SIZE {
         let over = block.len() - SLOT_ENV_SIZE;
         return Err(refuse(format!("is {over} bytes too long for BIOS machines")));
     }
     block.resize(SLOT_ENV_SIZE, b'#');
     Ok(block)
+}
+
+/// Whether this `slot.env` says that kernel and initrd are at these places.
+pub fn names_places(slot_env: &[u8], places: &Places) -> bool {
+    let lines = format!("\n{}", place_lines(places));
+    slot_env.windows(lines.len()).any(|window| window == lines.as_bytes())
+}
+
+fn place_lines(places: &Places) -> String {
+    format!("kernel={}\ninitrd={}\n", places.kernel, places.initrd)
 }
 
 /// The input files of `grub-mkimage`.
@@ -155,7 +167,8 @@ const COMMON_MODULES: &[&str] = &[
 ];
 /// `chain` starts the UKI. `linux` is missing on purpose: without shim nothing would check a kernel loaded that way.
 const EFI_MODULES: &[&str] = &["chain"];
-const BIOS_MODULES: &[&str] = &["biosdisk", "linux", "serial"];
+/// `loopback` makes a device of the unified kernel image, from which `linux` takes kernel and initrd.
+const BIOS_MODULES: &[&str] = &["biosdisk", "linux", "loopback", "serial"];
 
 /// What `grub-bios-setup` accepts: the area between the load address of the core image and the end of low memory.
 const MAX_CORE: usize = 888 * 512;
@@ -165,21 +178,34 @@ const CHANGED_BY_GRUB: [char; 8] = ['\\', '\'', '"', '*', '?', '[', ']', '~'];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::uki::BlockList;
+
+    const PLACES: Places =
+        Places { kernel: BlockList { first: 2915, count: 27_708 }, initrd: BlockList { first: 163, count: 2752 } };
 
     #[test]
     fn the_command_line_fills_a_block_that_grub_reads() {
-        let block = slot_env("console=ttyS0 panic=5 gpt").unwrap();
+        let block = slot_env("console=ttyS0 panic=5 gpt", &PLACES).unwrap();
         assert_eq!(block.len(), SLOT_ENV_SIZE);
         let text = String::from_utf8(block).unwrap();
-        assert!(text.starts_with("# GRUB Environment Block\ncmdline=console=ttyS0 panic=5 gpt\n####"), "{text}");
+        let lines = "cmdline=console=ttyS0 panic=5 gpt\nkernel=2915+27708\ninitrd=163+2752\n";
+        assert!(text.starts_with(&format!("# GRUB Environment Block\n{lines}####")), "{text}");
         assert!(text.ends_with('#'));
     }
 
     #[test]
+    fn a_block_that_names_other_places_is_told_from_the_right_one() {
+        let block = slot_env("console=ttyS0 kernel=2915+27708", &PLACES).unwrap();
+        assert!(names_places(&block, &PLACES));
+        assert!(!names_places(&block, &Places { initrd: PLACES.kernel, ..PLACES }));
+        assert!(!names_places(&block, &Places { kernel: PLACES.initrd, ..PLACES }));
+    }
+
+    #[test]
     fn the_longest_command_line_fits_and_one_more_byte_does_not() {
-        let room = SLOT_ENV_SIZE - "# GRUB Environment Block\ncmdline=\n".len();
-        assert_eq!(slot_env(&"x".repeat(room)).unwrap().len(), SLOT_ENV_SIZE);
-        let text = slot_env(&"x".repeat(room + 1)).unwrap_err().to_string();
+        let room = SLOT_ENV_SIZE - "# GRUB Environment Block\ncmdline=\nkernel=2915+27708\ninitrd=163+2752\n".len();
+        assert_eq!(slot_env(&"x".repeat(room), &PLACES).unwrap().len(), SLOT_ENV_SIZE);
+        let text = slot_env(&"x".repeat(room + 1), &PLACES).unwrap_err().to_string();
         assert!(text.contains("is 1 bytes too long"), "{text}");
     }
 
@@ -188,9 +214,9 @@ mod tests {
         for line in
             ["", "  ", "a\nb", "a\\b", "a=\"b c\"", "a='b'", "a=*", "a=?", "a[0]", "ä", "a\tb", "panic=5 slot=a", "~"]
         {
-            assert_eq!(slot_env(line).unwrap_err().exit_code(), 3, "{line}");
+            assert_eq!(slot_env(line, &PLACES).unwrap_err().exit_code(), 3, "{line}");
         }
-        slot_env("panic=5 root=/dev/x,y:z;w noslot=1 a.b=c-d_e+f/g@h#i%j(k)").unwrap();
+        slot_env("panic=5 root=/dev/x,y:z;w noslot=1 a.b=c-d_e+f/g@h#i%j(k)", &PLACES).unwrap();
     }
 
     #[test]

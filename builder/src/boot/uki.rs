@@ -4,6 +4,8 @@
 //! block, the contents behind its last section. Without room the stub is refused rather than rewritten. The stub's symbol table (for
 //! debuggers) is dropped, because it would have to lie behind the sections.
 
+use std::fmt;
+
 use crate::boot::pe::Pe;
 use crate::{Error, Result};
 
@@ -20,6 +22,45 @@ pub struct Parts<'a> {
     pub initrd: &'a [u8],
     /// `.linux`: the kernel, an EFI application itself.
     pub kernel: &'a [u8],
+}
+
+/// Where GRUB finds what a BIOS machine needs in a UKI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// `.linux`.
+    pub kernel: BlockList,
+    /// `.initrd`, with zeros behind it up to the end of its last sector, which the kernel skips.
+    pub initrd: BlockList,
+}
+
+/// A run of sectors of 512 bytes of a file, shown as GRUB reads it: `first+count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockList {
+    /// The first sector.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl fmt::Display for BlockList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.first, self.count)
+    }
+}
+
+/// The places in a finished UKI. `Format` when it is none: a section is missing or does not begin with a sector.
+pub fn places(image: &[u8]) -> Result<Places> {
+    let what = "the UKI";
+    let pe = Pe::parse(image).map_err(Error::format(what))?;
+    let place = |name: &str| {
+        let section = pe.sections.iter().find(|section| section.name == name && section.raw_size > 0);
+        let whole = section.filter(|section| section.raw_offset.is_multiple_of(SECTOR));
+        let place = whole
+            .map(|section| BlockList { first: section.raw_offset / SECTOR, count: section.raw_size.div_ceil(SECTOR) });
+        let problem = || formats::Error::corrupt("PE image", format!("it has no \"{name}\" that begins with a sector"));
+        place.ok_or_else(|| Error::format(what)(problem()))
+    };
+    Ok(Places { kernel: place(".linux")?, initrd: place(".initrd")? })
 }
 
 /// Joins stub and parts into an unsigned UKI.
@@ -72,7 +113,7 @@ fn check(pe: &Pe<'_>, parts: &Parts<'_>, sections: &[(&str, &[u8])]) -> Result<(
 
 /// The stub's bytes with headers patched and sections behind them; `None` when an address leaves [`LIMIT`].
 fn append(pe: &Pe<'_>, sections: &[(&str, &[u8])]) -> Option<Vec<u8>> {
-    let file_alignment = u64::from(pe.file_alignment);
+    let file_alignment = u64::from(pe.file_alignment.max(SECTOR));
     let page = u64::from(pe.section_alignment.max(4096));
     let stub = pe.bytes.get(..pe.end_of_sections())?;
     let total: usize = sections.iter().map(|(_, content)| content.len() + 4096).sum();
@@ -135,6 +176,8 @@ fn limited(length: usize) -> Option<u32> {
     u32::try_from(length).ok().filter(|length| *length <= LIMIT)
 }
 
+/// GRUB counts in these.
+const SECTOR: u32 = 512;
 /// A UKI this large does not load: firmware has to read it into memory below 4 GiB.
 const LIMIT: u32 = 1 << 30;
 
@@ -188,6 +231,26 @@ mod tests {
         }
         assert_eq!(&bytes[0x4c..0x54], &[0; 8], "the symbol table is still named");
         assert_eq!(bytes.len(), pe.end_of_sections());
+    }
+
+    #[test]
+    fn places_are_the_sectors_of_kernel_and_initrd() {
+        let image = assemble(&stub(5), &PARTS).unwrap();
+        let places = places(&image).unwrap();
+        for (place, content) in [(places.kernel, PARTS.kernel), (places.initrd, PARTS.initrd)] {
+            let start = place.first as usize * 512;
+            let found = &image[start..start + place.count as usize * 512];
+            assert!(found.starts_with(content) && found.len() < content.len() + 512, "{place}");
+            assert!(found[content.len()..].iter().all(|byte| *byte == 0), "{place}");
+        }
+        assert_eq!(BlockList { first: 3, count: 20 }.to_string(), "3+20");
+    }
+
+    #[test]
+    fn an_image_without_kernel_has_no_places() {
+        let text = super::places(&stub(5)).unwrap_err();
+        let text = std::error::Error::source(&text).unwrap().to_string();
+        assert!(text.contains("no \".linux\" that begins with a sector"), "{text}");
     }
 
     #[test]

@@ -183,8 +183,8 @@ fn make_initramfs(plan: &Plan, init: &[u8], trust: &[u8], config: Vec<u8>, modul
     archive.compressed()
 }
 
-/// `/boot`: the unified kernel image for UEFI; kernel, initramfs and command line for BIOS; each with the detached signature GRUB
-/// demands.
+/// `/boot`: the unified kernel image, and for BIOS the command line and the places of kernel and initramfs in that image; each with the
+/// detached signature GRUB demands.
 fn add_boot_files(
     plan: &Plan,
     keys: &Keys,
@@ -199,11 +199,9 @@ fn add_boot_files(
     })?;
     let image = authenticode::sign(&image, &keys.boot, &keys.boot_certificate)?;
     ensure_directory(base, "boot", plan.created)?;
-    let environment = grub::slot_env(parts.command_line)?;
-    let files: [(&str, &[u8]); 4] =
-        [("uki.efi", &image), ("vmlinuz", parts.kernel), ("initrd", parts.initrd), ("slot.env", &environment)];
-    for (name, bytes) in files {
-        let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, bytes, plan.created)?;
+    let environment = grub::slot_env(parts.command_line, &uki::places(&image)?)?;
+    for (name, bytes) in [("uki.efi", image), ("slot.env", environment)] {
+        let signature = openpgp::sign(&keys.boot, &keys.openpgp_key, &bytes, plan.created)?;
         base.insert(format!("boot/{name}"), Node::file(bytes, 0o644, plan.created));
         base.insert(format!("boot/{name}.sig"), Node::file(signature, 0o644, plan.created));
     }

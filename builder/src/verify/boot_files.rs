@@ -10,7 +10,7 @@ use formats::manifest::ImageInfo;
 use formats::verity::BLOCK_SIZE;
 
 use super::{Report, Trust, chain};
-use crate::boot::{authenticode, openpgp};
+use crate::boot::{authenticode, grub, openpgp, uki};
 use crate::layout::Region;
 use crate::opened::OpenedImage;
 use crate::{Error, Result};
@@ -78,7 +78,8 @@ pub(super) fn base(
             return Ok(());
         }
     };
-    for file in ["uki.efi", "vmlinuz", "initrd", "slot.env"] {
+    let mut places = None;
+    for file in ["uki.efi", "slot.env"] {
         let check = format!("{name} /boot/{file}");
         let path = format!("/boot/{file}");
         match (fs.read(path.as_str()), fs.read(format!("{path}.sig").as_str())) {
@@ -88,6 +89,12 @@ pub(super) fn base(
                     let result =
                         authenticode::verify(&bytes, trust.certificate()).map(|()| "Secure Boot signature".into());
                     report.add(check, result);
+                    places = uki::places(&bytes).ok();
+                } else {
+                    let named = places.is_some_and(|places| grub::names_places(&bytes, &places));
+                    let problem =
+                        "does not say where kernel and initrd are in /boot/uki.efi; BIOS machines cannot start it";
+                    report.add(check, if named { Ok(PLACES.into()) } else { Err(Error::Verification(problem.into())) });
                 }
             }
             (Err(problem), _) | (_, Err(problem)) => report.fail(check, problem.to_string()),
@@ -120,4 +127,5 @@ impl Ext4Read for Slot {
 /// The path every UEFI firmware starts from removable media.
 const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 const FAT: &str = "FAT volume";
+const PLACES: &str = "names the places of kernel and initrd";
 const SIGNED: &str = "signed by the boot key";
