@@ -26,6 +26,16 @@ impl Decoder {
     /// The content of `frame`, which must be the frame of `chunk`, wherever it came from: the frame's digest is checked before it is
     /// decompressed, the content's digest before it is returned.
     pub fn decode(&mut self, chunk: &Chunk, frame: &[u8]) -> Result<&[u8]> {
+        let content = self.unpack(chunk, frame)?;
+        if Digest::of(content) != chunk.digest {
+            // Signed so: the index contradicts itself.
+            return Err(wrong(chunk, Damage::Malformed, "its content does not match its digest"));
+        }
+        Ok(content)
+    }
+
+    /// The same without looking at the content's digest.
+    pub(super) fn unpack(&mut self, chunk: &Chunk, frame: &[u8]) -> Result<&[u8]> {
         check_frame(chunk, frame)?;
         let length = chunk.length;
         let bomb = |problem: String| wrong(chunk, Damage::TooLong, &problem);
@@ -35,10 +45,6 @@ impl Decoder {
             Ok(written) if written == content.len() => {}
             Ok(written) => return Err(bomb(format!("its frame has {written} bytes instead of {length}"))),
             Err(_) => return Err(bomb(format!("its frame does not decompress to {length} bytes"))),
-        }
-        if Digest::of(content) != chunk.digest {
-            // Signed so: the index contradicts itself.
-            return Err(wrong(chunk, Damage::Malformed, "its content does not match its digest"));
         }
         Ok(content)
     }

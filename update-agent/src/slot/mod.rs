@@ -1,15 +1,15 @@
 //! What is in a slot, and whether every block of it is what was signed.
 
+mod proof;
 mod writer;
 
 use std::fmt;
 
+use formats::SlotId;
 use formats::footer::{self, FOOTER_SIZE, Footer};
-use formats::manifest::{ImageInfo, Manifest};
+use formats::manifest::Manifest;
 use formats::signature::VerifiedManifest;
 use formats::trust::{Role, TrustStore};
-use formats::verity::{BLOCK_SIZE, Block, Checker};
-use formats::{Bytes, SlotId};
 
 pub use writer::{Phase, Progress, erase, write};
 
@@ -101,72 +101,8 @@ pub fn content(disk: &dyn Disk, part: Part, trust: &TrustStore) -> Result<Conten
 /// Reads the whole image of a slot and compares it with the root hash of its signed manifest.
 pub fn prove(disk: &dyn Disk, part: Part, manifest: &Manifest, progress: Progress<'_>) -> Result<()> {
     let image = manifest.image().at(|| part.to_string())?;
-    match check(disk, part, image, None, progress)? {
+    match proof::check(disk, part, image, None, progress)? {
         None => Ok(()),
         Some(fault) => Err(Error::Rotten(format!("{part} is damaged: {fault}; install a release into it again"))),
     }
 }
-
-/// As the initramfs program and the kernel would: each block against the tree, the tree against the root hash. `head` stands in for
-/// the first block while that is not on the disk yet.
-fn check(
-    disk: &dyn Disk,
-    part: Part,
-    image: &ImageInfo,
-    head: Option<&Block>,
-    progress: Progress<'_>,
-) -> Result<Option<formats::verity::Fault>> {
-    let checker = Checker::new(&image.parameters(), image.root_hash).at(|| part.to_string())?;
-    let mut data = Window::new(1 << 20, image.data_blocks);
-    let mut tree = Window::new(64 << 10, checker.layout().total_blocks());
-    checker.run(|block, buffer: &mut Block| {
-        if let (0, Some(head)) = (block, head) {
-            *buffer = *head;
-            return Ok(());
-        }
-        let in_data = block < image.data_blocks;
-        if in_data && block.is_multiple_of(256) {
-            progress(
-                Phase::Proving,
-                Bytes(block.saturating_mul(BLOCK)),
-                Bytes(image.data_blocks.saturating_mul(BLOCK)),
-            );
-        }
-        let window = if in_data { &mut data } else { &mut tree };
-        window.block(disk, part, block, buffer).doing(|| format!("read back {part}"))
-    })
-}
-
-/// Consecutive blocks read ahead in one piece.
-struct Window {
-    first: u64,
-    end: u64,
-    bytes: Vec<u8>,
-    /// Blocks that exist.
-    limit: u64,
-}
-
-impl Window {
-    fn new(bytes: usize, limit: u64) -> Self {
-        Self { first: 0, end: 0, bytes: vec![0; bytes], limit }
-    }
-
-    fn block(&mut self, disk: &dyn Disk, part: Part, block: u64, buffer: &mut Block) -> std::io::Result<()> {
-        if !(self.first..self.end).contains(&block) {
-            let room = (self.bytes.len() as u64).checked_div(BLOCK).unwrap_or(0);
-            let number = self.limit.saturating_sub(block).min(room);
-            let length = usize::try_from(number.saturating_mul(BLOCK)).map_err(std::io::Error::other)?;
-            let bytes = self.bytes.get_mut(..length).ok_or(std::io::ErrorKind::InvalidInput)?;
-            self.end = self.first;
-            disk.read(part, block.saturating_mul(BLOCK), bytes)?;
-            (self.first, self.end) = (block, block.saturating_add(number));
-        }
-        let at =
-            usize::try_from(block.saturating_sub(self.first).saturating_mul(BLOCK)).map_err(std::io::Error::other)?;
-        let found = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK_SIZE>);
-        *buffer = *found.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        Ok(())
-    }
-}
-
-const BLOCK: u64 = BLOCK_SIZE as u64;

@@ -23,7 +23,7 @@ use formats::signature::VerifiedManifest;
 use formats::verity::{BLOCK_SIZE, Block, Fault};
 use formats::{Bytes, Digest};
 
-use super::check;
+use super::proof::check;
 use crate::disk::{Disk, Part};
 use crate::error::{At, Doing, Error, Result};
 use crate::journal::Open;
