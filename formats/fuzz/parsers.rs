@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use formats::boot_state::{BootState, Event, newest, next, select};
 use formats::catalogue::{Entry, Index};
 use formats::footer::{self, Footer};
@@ -21,8 +21,10 @@ use formats::plan::Inventory;
 use formats::reset_record::{self, ResetRecord};
 use formats::signature::{self, SignatureSet};
 use formats::trust::{Role, TrustStore, TrustedKey};
+use formats::tuf::{self, Freshness, Kept};
 use formats::verity::Superblock;
 use formats::{Bytes, Digest, SectorSize, SlotId, fat};
+use serde_json::{Value, json};
 
 /// Runs the target of this name; false when there is none.
 pub fn run(target: &str, data: &[u8]) -> bool {
@@ -36,6 +38,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "manifest" => manifest(data),
         "network" => network(data),
         "package" => package(data),
+        "tuf" => tuf(data),
         "reset_record" => reset_record(data),
         "verity_superblock" => verity_superblock(data),
         _ => return false,
@@ -248,6 +251,57 @@ pub fn catalogue(data: &[u8]) {
     if let Ok(inventory) = Inventory::parse(data) {
         assert_eq!(Inventory::parse(&inventory.encode().expect("a parsed inventory can be written")), Ok(inventory));
     }
+}
+
+/// Metadata of a depot: the bytes as they are, and signed in the place of each file, so that the fields behind the signatures are reached.
+pub fn tuf(data: &[u8]) {
+    let _ = tuf::Root::trusted(data);
+    let Ok(signed) = serde_json::from_slice::<Value>(data) else { return };
+    let Some(bytes) = signed_metadata(&signed) else { return };
+    let header = |kind: &str| {
+        let expires = "2031-12-31T00:00:00Z";
+        json!({"_type": kind, "spec_version": "1.0.31", "version": 1, "expires": expires, "meta": {}})
+    };
+    let naming = |kind: &str, file: &str| {
+        let mut listing = header(kind);
+        listing["meta"][file] = json!({"version": 1});
+        signed_metadata(&listing)
+    };
+    let root = signed_metadata(&first_root()).expect("the fixed root has a canonical form");
+    let kept = Kept::from([("root.json".to_owned(), root)]);
+    for replaced in ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"] {
+        let _ = tuf::refresh(&kept, Freshness::Required { now: 0 }, &mut |name, limit| -> Result<_, ()> {
+            assert!(limit <= tuf::MAX_TARGETS);
+            Ok(match name {
+                _ if name == replaced => Some(bytes.clone()),
+                "timestamp.json" => naming("timestamp", "snapshot.json"),
+                "1.snapshot.json" => naming("snapshot", "targets.json"),
+                _ => None,
+            })
+        });
+    }
+    if let Ok(root) = tuf::Root::trusted(&bytes) {
+        assert!(root.version() > 0);
+    }
+}
+
+/// `signed` in an envelope, signed with the key that the fixed root trusts for everything.
+fn signed_metadata(signed: &Value) -> Option<Vec<u8>> {
+    let message = tuf::canonical(signed).ok()?;
+    let key = package_key();
+    let id = tuf::key_id(&tuf::key_value(&key.verifying_key(), None)).ok()?;
+    let signature = hex::encode(key.sign(&message).to_bytes());
+    serde_json::to_vec(&json!({"signed": signed, "signatures": [{"keyid": id, "sig": signature}]})).ok()
+}
+
+fn first_root() -> Value {
+    let value = tuf::key_value(&package_key().verifying_key(), None);
+    let id = tuf::key_id(&value).expect("a key has an id");
+    let role = json!({"keyids": [id], "threshold": 1});
+    json!({
+        "_type": "root", "spec_version": "1.0.31", "version": 1, "expires": "2031-12-31T00:00:00Z", "consistent_snapshot": true,
+        "keys": {id: value}, "roles": {"root": role, "timestamp": role, "snapshot": role, "targets": role},
+    })
 }
 
 /// dm-verity superblock.

@@ -47,6 +47,10 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("package/frame", small_image().1),
         ("manifest/signatures", signatures.to_vec()),
         ("reset_record/pending", reset_record()),
+        ("tuf/root", TUF_ROOT.to_vec()),
+        ("tuf/snapshot", TUF_SNAPSHOT.to_vec()),
+        ("tuf/targets", TUF_TARGETS.to_vec()),
+        ("tuf/timestamp", TUF_TIMESTAMP.to_vec()),
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
 }
@@ -69,6 +73,30 @@ const INVENTORY: &[u8] = br#"{"format": 1, "appliance": "one", "product": "demo"
   "site": {"name": "app", "version": "1.0.0", "build-id": "2222222222222222222222222222222222222222222222222222222222222222",
     "sequence": 1, "hostname": "hello", "soaks-until": 1700000000},
   "floors": [{"kind": "base", "name": "os", "sequence": 1}], "ring": "early", "entitled-until": "2031-12-31"}"#;
+
+const TUF_ROOT: &[u8] =
+    br#"{"_type": "root", "spec_version": "1.0.31", "version": 2, "expires": "2031-12-31T00:00:00Z",
+  "consistent_snapshot": true,
+  "keys": {"k": {"keytype": "ed25519", "scheme": "ed25519",
+    "keyval": {"public": "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}}},
+  "roles": {"root": {"keyids": ["k"], "threshold": 1}, "timestamp": {"keyids": ["k"], "threshold": 1},
+    "snapshot": {"keyids": ["k"], "threshold": 1}, "targets": {"keyids": ["k"], "threshold": 1}}}"#;
+
+const TUF_TIMESTAMP: &[u8] =
+    br#"{"_type": "timestamp", "spec_version": "1.0.31", "version": 1, "expires": "2031-12-31T00:00:00Z",
+  "meta": {"snapshot.json": {"version": 1, "length": 500,
+    "hashes": {"sha256": "1111111111111111111111111111111111111111111111111111111111111111"}}}}"#;
+
+const TUF_SNAPSHOT: &[u8] =
+    br#"{"_type": "snapshot", "spec_version": "1.0.31", "version": 1, "expires": "2031-12-31T00:00:00Z",
+  "meta": {"targets.json": {"version": 1}, "base.json": {"version": 1, "length": 500}}}"#;
+
+const TUF_TARGETS: &[u8] = br#"{"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": "2031-12-31T00:00:00Z",
+  "targets": {"base/os-1.0.0.pkg": {"length": 2, "custom": {"a": [1, true, null]},
+    "hashes": {"sha256": "1111111111111111111111111111111111111111111111111111111111111111"}}},
+  "delegations": {"keys": {"k": {"keytype": "ed25519", "scheme": "ed25519", "bulkhead": {"name": "x", "expires": "2031-12-31"},
+      "keyval": {"public": "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}}},
+    "roles": [{"name": "base", "keyids": ["k"], "threshold": 1, "terminating": true, "paths": ["base/*"]}]}}"#;
 
 /// Every field of a network setting.
 fn fixed_address() -> Vec<u8> {
