@@ -8,6 +8,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod depot;
 pub mod diff;
 pub mod error;
 pub mod export;

@@ -20,9 +20,16 @@ pub struct Arguments {
 enum Verb {
     /// Make a new folder with every key a product needs
     ///
-    /// base.key and site.key sign packages (ed25519), boot.key signs what GRUB
-    /// and the firmware load (RSA-2048), PK and KEK enrol Secure Boot.
+    /// base.key, site.key and licence.key sign packages (ed25519), boot.key signs
+    /// what GRUB and the firmware load (RSA-2048), PK and KEK enrol Secure Boot,
+    /// root, targets, snapshot, timestamp and depot sign a depot (ed25519).
     Generate(Generate),
+    /// Make the keys of a depot that a folder does not have yet
+    ///
+    /// root and targets say who signs what and are kept offline, snapshot,
+    /// timestamp and depot stay on the machine that publishes, licence signs
+    /// licence packages.
+    Depot(DepotKeys),
     /// Print the trust store of images built with these keys
     ///
     /// For "update-agent --disk IMAGE --trust FILE" on an image file; a running
@@ -62,10 +69,26 @@ struct Generate {
     expires: Option<Date>,
 }
 
+#[derive(Debug, clap::Args)]
+struct DepotKeys {
+    /// The folder; it is made when it does not exist
+    directory: PathBuf,
+    /// Only the key of this role; repeatable
+    #[arg(long, value_name = "ROLE", value_parser = keys::depot::ROLES)]
+    role: Vec<String>,
+    /// Mark the keys of a new folder as development keys
+    #[arg(long)]
+    development: bool,
+    /// Name of a new folder's owner
+    #[arg(long, default_value = "bulkhead")]
+    product: String,
+}
+
 impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.verb {
             Verb::Generate(arguments) => arguments.run(),
+            Verb::Depot(arguments) => arguments.run(),
             Verb::Trust(arguments) => arguments.run(),
         }
     }
@@ -76,7 +99,19 @@ impl Generate {
         keys::generate(&self.directory, self.development, now()?, &self.product, self.expires)?;
         let kind = if self.development { "development" } else { "release" };
         output::line(format_args!("{kind} keys in {}", self.directory.display()))?;
-        output::line("keep base.key, site.key, boot.key, KEK.key and PK.key secret; the rest is public")
+        output::line("keep every .key file secret, root, targets, PK and KEK offline; the rest is public")
+    }
+}
+
+impl DepotKeys {
+    fn run(&self) -> Result<()> {
+        let named: Vec<&str> = self.role.iter().map(String::as_str).collect();
+        let roles = if named.is_empty() { keys::depot::ROLES.to_vec() } else { named };
+        let made = keys::depot::make(&self.directory, &roles, self.development, now()?, &self.product)?;
+        if made.is_empty() {
+            return output::line(format_args!("{} has them all", self.directory.display()));
+        }
+        output::line(format_args!("{} in {}", made.join(", "), self.directory.display()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one verb, one file.
 
 mod build;
+mod depot;
 mod diff;
 mod export;
 mod init;
@@ -43,6 +44,8 @@ enum Verb {
     Sign(sign::Arguments),
     /// Wrap a raw disk image for a hypervisor
     Export(export::Arguments),
+    /// Publish packages: a folder of static, signed files for any web server
+    Depot(depot::Arguments),
 }
 
 impl Arguments {
@@ -58,6 +61,7 @@ impl Arguments {
             Verb::Diff(arguments) => arguments.run(),
             Verb::Sign(arguments) => arguments.run(),
             Verb::Export(arguments) => arguments.run(),
+            Verb::Depot(arguments) => arguments.run(),
         }
     }
 }

@@ -58,7 +58,7 @@ fn refuse_existing(directory: &Path) -> Result<()> {
     )))
 }
 
-fn check_product(product: &str) -> Result<()> {
+pub(super) fn check_product(product: &str) -> Result<()> {
     let fits = (1..=40).contains(&product.len()) && product.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if fits && product.trim() == product && !product.contains(['<', '>']) {
         return Ok(());
@@ -72,10 +72,8 @@ fn check_product(product: &str) -> Result<()> {
 /// Writes every file of the set.
 fn fill(directory: &Path, development: bool, created: i64, product: &str, expires: Option<Date>) -> Result<()> {
     let marked = if development { format!("DEVELOPMENT {product}") } else { product.to_owned() };
-    for role in ["base", "site"] {
-        let key = ed25519()?;
-        write(directory, &format!("{role}.key"), PRIVATE, &private_pem(&key)?)?;
-        write(directory, &format!("{role}.pub"), PUBLIC, &public_pem(&key)?)?;
+    for role in ["base", "site"].iter().chain(&super::depot::ROLES) {
+        pair(directory, role)?;
     }
     let boot = RsaKey::generate()?;
     for (name, purpose, key) in [
@@ -90,10 +88,22 @@ fn fill(directory: &Path, development: bool, created: i64, product: &str, expire
     let public = openpgp::PublicKey::new(&boot, created)?;
     write(directory, "boot.pgp", PUBLIC, &openpgp::certificate(&boot, &public, &format!("{marked} boot signing"))?)?;
     let description = Description { format: FORMAT, development, created, product: product.to_owned(), expires };
-    let mut json = serde_json::to_vec_pretty(&description)
+    describe(directory, &description)
+}
+
+/// Writes `keys.json`.
+pub(super) fn describe(directory: &Path, description: &Description) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(description)
         .map_err(|cause| Error::Bug(format!("cannot encode keys.json: {cause}")))?;
     json.push(b'\n');
     write(directory, "keys.json", PUBLIC, &json)
+}
+
+/// Makes the ed25519 pair of a role.
+pub(super) fn pair(directory: &Path, role: &str) -> Result<()> {
+    let key = ed25519()?;
+    write(directory, &format!("{role}.key"), PRIVATE, &private_pem(&key)?)?;
+    write(directory, &format!("{role}.pub"), PUBLIC, &public_pem(&key)?)
 }
 
 fn ed25519() -> Result<SigningKey> {
@@ -125,7 +135,7 @@ fn write(directory: &Path, file: &str, mode: u32, content: &[u8]) -> Result<()> 
     out.write_all(content).and_then(|()| out.sync_all()).map_err(Error::io("write", &path))
 }
 
-fn sync(directory: &Path) -> Result<()> {
+pub(super) fn sync(directory: &Path) -> Result<()> {
     fs::File::open(directory).and_then(|file| file.sync_all()).map_err(Error::io("flush", directory))
 }
 

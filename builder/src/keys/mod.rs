@@ -6,6 +6,7 @@
 
 pub mod certificate;
 pub mod co_signer;
+pub mod depot;
 pub mod der;
 mod generate;
 pub mod pem;

@@ -18,7 +18,7 @@ use formats::{Bytes, image_record};
 use serde_json::{Value, json};
 
 pub(crate) use boot_files::files as esp_files;
-pub use package::verify_package;
+pub use package::{verify_package, verify_package_for};
 pub use trust::{Trust, package_keys};
 
 use crate::Result;
@@ -77,6 +77,12 @@ impl Report {
     /// How many checks failed.
     pub fn failures(&self) -> usize {
         self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Failed(_))).count()
+    }
+
+    /// The first check that failed, and why.
+    pub fn first_failure(&self) -> Option<String> {
+        let failed = self.checks.iter().find(|check| matches!(check.outcome, Outcome::Failed(_)))?;
+        Some(format!("{}: {}", failed.name, failed.outcome.parts().1))
     }
 
     /// The checks for machines.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use formats::manifest::ImageInfo;
 use formats::package::{Details, Image, Package};
 use formats::signature::Signer;
-use formats::trust::{Role, TrustedKey};
+use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::verity::{Block, Checker};
 use formats::{Bytes, package};
 
@@ -20,8 +20,20 @@ use crate::{Error, Result};
 /// # Errors
 /// Only when it cannot be read or unpacked at all; wrong content is in the report.
 pub fn verify_package(file: &PackageFile, keys: &[TrustedKey]) -> Result<Report> {
+    // The product is taken from the package itself: its signature still has to hold. An unreadable package gets the store of no real
+    // product, so that the reader itself says what is wrong.
+    let product = package::peek_manifest(file.reader()?).map_or_else(|_| "unknown".into(), |manifest| manifest.product);
+    verify_package_for(file, &trust::store(&product, keys).map_err(Error::format("the trusted keys"))?)
+}
+
+/// The same, for appliances with this trust store.
+///
+/// # Errors
+/// Only when it cannot be read or unpacked at all; wrong content is in the report.
+pub fn verify_package_for(file: &PackageFile, store: &TrustStore) -> Result<Report> {
     let mut report = Report::default();
-    let Some(package) = step(file, &mut report, "signature", open(file, keys)?, signed)? else {
+    let opened = Package::open(file.reader()?, store, &[Role::Base, Role::Site, Role::Licence]);
+    let Some(package) = step(file, &mut report, "signature", opened, signed)? else {
         return Ok(report);
     };
     report.add("length", package.check_length(file.size).map(|()| format!("{} bytes", file.size.0)));
@@ -39,17 +51,6 @@ pub fn verify_package(file: &PackageFile, keys: &[TrustedKey]) -> Result<Report>
         tree(&scratch, image, &mut report)?;
     }
     Ok(report)
-}
-
-/// The product is taken from the package itself: its signature still has to hold.
-fn open<'a>(
-    file: &'a PackageFile,
-    keys: &[TrustedKey],
-) -> Result<package::Result<Package<std::io::BufReader<&'a File>>>> {
-    // An unreadable package gets the store of no real product, so that the reader itself says what is wrong.
-    let product = package::peek_manifest(file.reader()?).map_or_else(|_| "unknown".into(), |manifest| manifest.product);
-    let store = trust::store(&product, keys).map_err(Error::format("the trusted keys"))?;
-    Ok(Package::open(file.reader()?, &store, &[Role::Base, Role::Site, Role::Licence]))
 }
 
 /// Notes the outcome of one step. Damage ends up in the report, a failure to read the file does not.

@@ -1,0 +1,48 @@
+//! `bulkhead depot`.
+
+mod offer;
+mod serve;
+mod set_up;
+mod signing;
+
+use builder::Result;
+use clap::Subcommand;
+
+/// Publish packages: a folder of static, signed files for any web server
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an empty depot, signed by every key once
+    Init(set_up::Init),
+    /// Verify packages, put them into the depot, and list them in a channel
+    Add(offer::Add),
+    /// List a package of the depot in a further channel
+    Promote(offer::Promote),
+    /// Take a package back, with a reason that operators read
+    Withdraw(offer::Withdraw),
+    /// Define the rollout rings
+    Rings(offer::Rings),
+    /// Sign anew what would expire; run it every day
+    Refresh(set_up::Refresh),
+    /// Serve a depot over HTTP, for tests and small sites
+    Serve(serve::Arguments),
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<()> {
+        match self.verb {
+            Verb::Init(arguments) => arguments.run(),
+            Verb::Add(arguments) => arguments.run(),
+            Verb::Promote(arguments) => arguments.run(),
+            Verb::Withdraw(arguments) => arguments.run(),
+            Verb::Rings(arguments) => arguments.run(),
+            Verb::Refresh(arguments) => arguments.run(),
+            Verb::Serve(arguments) => arguments.run(),
+        }
+    }
+}

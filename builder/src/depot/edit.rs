@@ -1,0 +1,259 @@
+//! One change of a depot, from the first new file to the timestamp that makes it visible.
+//!
+//! **Order.** Targets first, then the new versions of the metadata, each under a name nothing refers to yet; then their folders are
+//! flushed; then the timestamp takes the place of the old one by a rename, and its folder is flushed. Until that rename every client
+//! sees the old depot, whole: the old files are still there, since every file has its version or digest in its name. After it every
+//! client sees the new one, whole. A run that was cut leaves files that nothing names; the next run writes the same versions again over them.
+//!
+//! A new root comes last of all, because its number alone makes it visible. Until then clients trust the old keys, afterwards the new
+//! ones: so where a change takes keys away, the other files are signed by both ([`Edit::also_by`]), and no moment is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+
+use formats::Digest;
+use serde_json::{Value, json};
+
+use super::document::{Document, RoleKeys};
+use super::signer::Signers;
+use super::state::{Depot, Draft, INDEX, ONLINE, State};
+use super::storage::Storage;
+use crate::{Error, Result};
+
+/// A change that nobody sees before [`Edit::publish`].
+pub struct Edit<'a> {
+    depot: &'a Depot,
+    /// What the depot will say.
+    pub draft: Draft,
+    signers: &'a Signers,
+    storage: &'a mut dyn Storage,
+    now: i64,
+    dirty: BTreeSet<String>,
+    also: BTreeMap<String, RoleKeys>,
+    /// Files with temporary names, and the path below the folder of targets where they belong.
+    targets: Vec<(PathBuf, String)>,
+    _lock: Option<File>,
+}
+
+impl<'a> Edit<'a> {
+    /// Begins a change of a depot, and what it says before; nobody else can until the change is dropped.
+    pub fn begin(
+        depot: &'a Depot,
+        signers: &'a Signers,
+        storage: &'a mut dyn Storage,
+        now: i64,
+    ) -> Result<(Self, State)> {
+        let path = depot.folder().join(".lock");
+        if !depot.metadata("1.root.json").exists() {
+            // Says what is wrong, and leaves no lock in a folder that is no depot.
+            depot.state(formats::tuf::Freshness::Waived)?;
+        }
+        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                Error::Refused(format!("another program changes the depot \"{}\" now", depot.folder().display()))
+            }
+            TryLockError::Error(cause) => Error::io("lock", &path)(cause),
+        })?;
+        let state = depot.state(formats::tuf::Freshness::Waived)?;
+        Ok((Self::of(depot, state.draft.clone(), signers, storage, now, Some(lock)), state))
+    }
+
+    /// A change of `draft`, whoever has it from where.
+    pub(super) fn of(
+        depot: &'a Depot,
+        draft: Draft,
+        signers: &'a Signers,
+        storage: &'a mut dyn Storage,
+        now: i64,
+        lock: Option<File>,
+    ) -> Self {
+        let (dirty, also, targets) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        Self { depot, draft, signers, storage, now, dirty, also, targets, _lock: lock }
+    }
+
+    /// The time of this change, seconds since 1970.
+    pub const fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The depot.
+    pub const fn depot(&self) -> &'a Depot {
+        self.depot
+    }
+
+    /// A role gets a new version.
+    pub fn touch(&mut self, role: &str) {
+        self.dirty.insert(role.to_owned());
+    }
+
+    /// A role is signed by these keys as well, which it had until now.
+    pub fn also_by(&mut self, role: &str, keys: RoleKeys) {
+        self.also.insert(role.to_owned(), keys);
+    }
+
+    /// Copies a file into the depot under a temporary name; its path and digest.
+    pub fn stage(&mut self, content: &mut dyn std::io::Read) -> Result<(PathBuf, Digest, u64)> {
+        let folder = self.depot.target("");
+        self.storage.make_folder(&folder)?;
+        let path = folder.join(format!(".new-{}", self.targets.len()));
+        let mut hashed = Hashed { inner: content, hasher: sha2::Digest::new(), length: 0 };
+        let written = self.storage.write(&path, &mut hashed);
+        let (digest, length) = (Digest(sha2::Digest::finalize(hashed.hasher).into()), hashed.length);
+        // Listed even when it failed, so that what there is of it is removed.
+        self.targets.push((path.clone(), String::new()));
+        written?;
+        Ok((path, digest, length))
+    }
+
+    /// Makes the staged file at `path` the target `name` of `role`.
+    pub fn list(
+        &mut self,
+        role: &str,
+        name: &str,
+        staged: (PathBuf, Digest, u64),
+        custom: Option<Value>,
+    ) -> Result<()> {
+        let (path, digest, length) = staged;
+        let target = formats::tuf::Target { length: formats::Bytes(length), digest, custom: None };
+        let mut value = json!({"length": length, "hashes": {"sha256": hex::encode(digest.0)}});
+        if let (Some(custom), Some(fields)) = (custom, value.as_object_mut()) {
+            fields.insert("custom".into(), custom);
+        }
+        self.draft.document_mut(role)?.object("targets").insert(name.to_owned(), value);
+        if let Some(entry) = self.targets.iter_mut().find(|(staged, _)| *staged == path) {
+            entry.1 = target.path(name);
+        }
+        self.touch(role);
+        Ok(())
+    }
+
+    /// Writes, signs and shows the change. The timestamp is always new.
+    pub fn publish(mut self) -> Result<State> {
+        self.index()?;
+        self.show_targets()?;
+        let mut new = Vec::new();
+        let last_root = self.dirty.remove("root");
+        let delegated: Vec<String> =
+            self.dirty.iter().filter(|role| !["snapshot", "timestamp"].contains(&role.as_str())).cloned().collect();
+        for role in delegated {
+            let bytes = self.signed(&role)?;
+            self.name_in("snapshot", &role, &bytes)?;
+            new.push((self.versioned(&role)?, bytes));
+            self.dirty.insert("snapshot".into());
+        }
+        if self.dirty.contains("snapshot") {
+            let bytes = self.signed("snapshot")?;
+            self.name_in("timestamp", "snapshot", &bytes)?;
+            new.push((self.versioned("snapshot")?, bytes));
+        }
+        let timestamp = self.signed("timestamp")?;
+        // Signed before anything is shown: a key that is missing must not stop a change half way.
+        let root = if last_root { Some((self.signed("root")?, self.versioned("root")?)) } else { None };
+        for (name, bytes) in new {
+            self.put(&name, &bytes)?;
+        }
+        self.storage.sync_folder(&self.depot.metadata(""))?;
+        self.put("timestamp.json", &timestamp)?;
+        self.storage.sync_folder(&self.depot.metadata(""))?;
+        if let Some((bytes, name)) = root {
+            self.put(&name, &bytes)?;
+            self.storage.sync_folder(&self.depot.metadata(""))?;
+        }
+        self.depot.state(formats::tuf::Freshness::Required { now: self.now })
+    }
+
+    /// The index as a target, when it says something else than before.
+    fn index(&mut self) -> Result<()> {
+        let known = self.draft.document(ONLINE)?.get("targets").get(INDEX);
+        let before = known.and_then(|target| target.pointer("/hashes/sha256")).and_then(Value::as_str);
+        let bytes = self.draft.index.encode().map_err(Error::format("the index"))?;
+        if before == Some(&hex::encode(Digest::of(&bytes).0)) {
+            return Ok(());
+        }
+        // Only what says something new gets a new time.
+        self.draft.index.created = self.draft.index.created.max(self.now);
+        let bytes = self.draft.index.encode().map_err(Error::format("the index"))?;
+        let staged = self.stage(&mut bytes.as_slice())?;
+        self.list(ONLINE, INDEX, staged, None)
+    }
+
+    fn show_targets(&mut self) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for (from, to) in self.targets.iter().filter(|(_, to)| !to.is_empty()) {
+            let to = self.depot.target(to);
+            let folder = to.parent().map(PathBuf::from).unwrap_or_default();
+            if !folder.exists() {
+                self.storage.make_folder(&folder)?;
+                folders.insert(self.depot.target(""));
+            }
+            self.storage.rename(from, &to)?;
+            folders.insert(folder);
+        }
+        self.targets.retain(|(_, to)| to.is_empty());
+        folders.iter().rev().try_for_each(|folder| self.storage.sync_folder(folder))
+    }
+
+    /// The next version of a role, signed.
+    fn signed(&mut self, role: &str) -> Result<Vec<u8>> {
+        let now = self.now;
+        self.draft.document_mut(role)?.renew(now)?;
+        let document = self.draft.document(role)?;
+        let message = document.message()?;
+        let mut signatures: BTreeMap<String, [u8; 64]> =
+            self.signers.sign(role, &self.draft.keys(role)?, &message)?.into_iter().collect();
+        if let Some(keys) = self.also.get(role) {
+            signatures.extend(self.signers.sign(role, keys, &message)?);
+        }
+        document.file(&signatures)
+    }
+
+    fn versioned(&self, role: &str) -> Result<String> {
+        Ok(format!("{}.{role}.json", self.draft.document(role)?.version()))
+    }
+
+    /// Has snapshot or timestamp name a file.
+    fn name_in(&mut self, listing: &str, role: &str, bytes: &[u8]) -> Result<()> {
+        let version = self.draft.document(role)?.version();
+        let digest = hex::encode(Digest::of(bytes).0);
+        let named = json!({"version": version, "length": bytes.len(), "hashes": {"sha256": digest}});
+        self.draft.document_mut(listing)?.object("meta").insert(format!("{role}.json"), named);
+        Ok(())
+    }
+
+    fn put(&mut self, name: &str, mut bytes: &[u8]) -> Result<()> {
+        let new = self.depot.metadata(&format!(".new-{name}"));
+        self.storage.write(&new, &mut bytes)?;
+        self.storage.rename(&new, &self.depot.metadata(name))
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        for (path, _) in &self.targets {
+            // Best effort: a staged file that stays is overwritten by the next change.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// An empty document of a delegated role.
+pub(super) fn empty_targets(lifetime_days: u32) -> Document {
+    Document::new("targets", lifetime_days, json!({"targets": {}}))
+}
+
+struct Hashed<'a> {
+    inner: &'a mut dyn std::io::Read,
+    hasher: sha2::Sha256,
+    length: u64,
+}
+
+impl std::io::Read for Hashed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        sha2::Digest::update(&mut self.hasher, buffer.get(..count).unwrap_or_default());
+        self.length += count as u64;
+        Ok(count)
+    }
+}

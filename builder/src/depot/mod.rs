@@ -1,0 +1,23 @@
+//! The publishing side of updates: a depot is a folder of static files that any web server can serve, and TUF metadata by which an appliance
+//! believes it or not (`docs/depot.md`; what appliances do with it: [`formats::tuf`]).
+//!
+//! It guarantees that a change is seen whole or not at all, that nothing is signed on top of metadata that does not verify, and that a package
+//! goes in only when every byte of it is what the keys in the depot stand for. Where keys are kept is left to
+//! [`Signer`]: a file, or a command.
+
+mod create;
+mod document;
+mod edit;
+mod offer;
+mod renew;
+pub mod serve;
+mod signer;
+mod state;
+mod storage;
+
+pub use create::{Creation, usual_lifetime};
+pub use edit::Edit;
+pub use offer::Opens;
+pub use signer::{KeyFile, SignCommand, Signer, Signers};
+pub use state::{Depot, Draft, INDEX, ONLINE, PACKAGES, State, TOP};
+pub use storage::{RealStorage, Storage};
