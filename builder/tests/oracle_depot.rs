@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use builder::depot::Signers;
 use depot::{Release, Served, Shop, python_tuf};
 use formats::Digest;
 use formats::catalogue::Entry;
@@ -55,10 +56,32 @@ fn another_client_refreshes_and_downloads() {
     assert_eq!(seen["versions"]["timestamp"], 4);
     assert!(python_tuf(&served, &root, &state, "base/other.pkg").unwrap_err().contains("has no base/other.pkg"));
 
+    // Other keys for every role, one after the other; whoever comes from the first root follows.
+    for role in ["root", "timestamp", "snapshot", "targets", "depot", "base", "root"] {
+        let (new, rotation) = shop.new_key(role);
+        let signers = Signers { folders: vec![shop.keys.clone(), new.clone()], commands: vec![] };
+        shop.change_by(&signers, now, |edit, _| edit.rotate(role, &rotation)).unwrap();
+        shop.take_over(role, &new);
+        for state in [&state, &shop.path(&format!("fresh-{}", new.display()).replace('/', "-"))] {
+            python_tuf(&served, &root, state, "index/index.json").unwrap_or_else(|problem| panic!("{role}: {problem}"));
+        }
+    }
+    let next = Release::new(Kind::Base, "2.0.0", 8);
+    shop.add(now, &next).unwrap();
+    let seen = python_tuf(&served, &root, &state, "base/demo-base-2.0.0.pkg").unwrap();
+    let seen: Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!(seen["versions"]["root"], 6);
+    assert_eq!(seen["sha256"], hex::encode(Digest::of(&fs::read(shop.package(&next)).unwrap()).0));
+
     // The judge does judge: a depot that was tampered with is refused.
-    let snapshot = shop.depot.metadata("4.snapshot.json");
+    let version = seen["versions"]["snapshot"].as_u64().unwrap();
+    let snapshot = shop.depot.metadata(&format!("{version}.snapshot.json"));
     let bytes = fs::read(&snapshot).unwrap();
-    fs::write(&snapshot, String::from_utf8(bytes).unwrap().replace("\"version\":4", "\"version\":5")).unwrap();
+    fs::write(
+        &snapshot,
+        String::from_utf8(bytes).unwrap().replace(&format!("\"version\":{version}"), "\"version\":999"),
+    )
+    .unwrap();
     fs::remove_dir_all(&state).unwrap();
     let problem = python_tuf(&served, &root, &state, "index/index.json").unwrap_err();
     assert!(problem.contains("Error"), "{problem}");

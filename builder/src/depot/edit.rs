@@ -98,9 +98,9 @@ impl<'a> Edit<'a> {
         let folder = self.depot.target("");
         self.storage.make_folder(&folder)?;
         let path = folder.join(format!(".new-{}", self.targets.len()));
-        let mut hashed = Hashed { inner: content, hasher: sha2::Digest::new(), length: 0 };
+        let mut hashed = Hashed::new(content);
         let written = self.storage.write(&path, &mut hashed);
-        let (digest, length) = (Digest(sha2::Digest::finalize(hashed.hasher).into()), hashed.length);
+        let (digest, length) = hashed.finish();
         // Listed even when it failed, so that what there is of it is removed.
         self.targets.push((path.clone(), String::new()));
         written?;
@@ -132,7 +132,6 @@ impl<'a> Edit<'a> {
     /// Writes, signs and shows the change. The timestamp is always new.
     pub fn publish(mut self) -> Result<State> {
         self.index()?;
-        self.show_targets()?;
         let mut new = Vec::new();
         let last_root = self.dirty.remove("root");
         let delegated: Vec<String> =
@@ -149,8 +148,9 @@ impl<'a> Edit<'a> {
             new.push((self.versioned("snapshot")?, bytes));
         }
         let timestamp = self.signed("timestamp")?;
-        // Signed before anything is shown: a key that is missing must not stop a change half way.
         let root = if last_root { Some((self.signed("root")?, self.versioned("root")?)) } else { None };
+        // All of it is signed before anything gets its name: a key that is missing leaves no trace of the change.
+        self.show_targets()?;
         for (name, bytes) in new {
             self.put(&name, &bytes)?;
         }
@@ -161,7 +161,7 @@ impl<'a> Edit<'a> {
             self.put(&name, &bytes)?;
             self.storage.sync_folder(&self.depot.metadata(""))?;
         }
-        self.depot.state(formats::tuf::Freshness::Required { now: self.now })
+        self.depot.state(formats::tuf::Freshness::Waived)
     }
 
     /// The index as a target, when it says something else than before.
@@ -243,10 +243,22 @@ pub(super) fn empty_targets(lifetime_days: u32) -> Document {
     Document::new("targets", lifetime_days, json!({"targets": {}}))
 }
 
-struct Hashed<'a> {
+/// A reader that keeps account of what was read.
+pub(super) struct Hashed<'a> {
     inner: &'a mut dyn std::io::Read,
     hasher: sha2::Sha256,
     length: u64,
+}
+
+impl<'a> Hashed<'a> {
+    pub(super) fn new(inner: &'a mut dyn std::io::Read) -> Self {
+        Self { inner, hasher: sha2::Digest::new(), length: 0 }
+    }
+
+    /// Digest and length of what was read.
+    pub(super) fn finish(self) -> (Digest, u64) {
+        (Digest(sha2::Digest::finalize(self.hasher).into()), self.length)
+    }
 }
 
 impl std::io::Read for Hashed<'_> {

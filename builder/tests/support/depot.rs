@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use builder::depot::{Creation, Depot, Edit, RealStorage, Signers, State};
+use builder::depot::{Creation, Depot, Edit, RealStorage, Rotation, Signers, State};
 use builder::keys;
 use formats::manifest::{Effects, FORMAT, ImageInfo, Kind, Manifest, Member, Requires, SiteInfo};
 use formats::package::{self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, SBOM};
@@ -189,6 +189,22 @@ impl Shop {
         let (mut edit, before) = Edit::begin(&self.depot, signers, &mut storage, now)?;
         let done = change(&mut edit, &before)?;
         Ok((done, edit.publish()?))
+    }
+
+    /// A folder with another key for a role, and the rotation to it.
+    pub fn new_key(&self, role: &str) -> (PathBuf, Rotation) {
+        let number = fs::read_dir(self.scratch.path()).unwrap().count();
+        let new = self.path(&format!("{role}-{number}"));
+        make_keys(&new, &[role]);
+        let rotation = Rotation { new: vec![new.clone()], ..Rotation::default() };
+        (new, rotation)
+    }
+
+    /// Puts that key in the place of the one before.
+    pub fn take_over(&self, role: &str, new: &Path) {
+        for file in [format!("{role}.key"), format!("{role}.pub")] {
+            fs::rename(new.join(&file), self.keys.join(&file)).unwrap();
+        }
     }
 
     /// Adds a release to channel "stable".

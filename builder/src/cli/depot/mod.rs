@@ -1,6 +1,8 @@
 //! `bulkhead depot`.
 
+mod look;
 mod offer;
+mod rotate;
 mod serve;
 mod set_up;
 mod signing;
@@ -29,6 +31,12 @@ enum Verb {
     Rings(offer::Rings),
     /// Sign anew what would expire; run it every day
     Refresh(set_up::Refresh),
+    /// Give a role other keys
+    Rotate(rotate::Rotate),
+    /// Say what is wrong with a depot, or will be soon; exit code 4 with findings
+    Lint(look::Lint),
+    /// Print who signs, until when, and what each channel offers
+    Show(look::Show),
     /// Serve a depot over HTTP, for tests and small sites
     Serve(serve::Arguments),
 }
@@ -42,6 +50,9 @@ impl Arguments {
             Verb::Withdraw(arguments) => arguments.run(),
             Verb::Rings(arguments) => arguments.run(),
             Verb::Refresh(arguments) => arguments.run(),
+            Verb::Rotate(arguments) => arguments.run(),
+            Verb::Lint(arguments) => arguments.run(),
+            Verb::Show(arguments) => arguments.run(),
             Verb::Serve(arguments) => arguments.run(),
         }
     }

@@ -89,6 +89,11 @@ impl Refresh {
 /// What a scheduled run has to be done again before.
 pub fn good_until(state: &State) -> Result<()> {
     let day = Date::of_unix(state.verified.expires()).map(|day| day.to_string()).unwrap_or_default();
+    if state.verified.expires() < now()? {
+        return output::line(format_args!(
+            "appliances refuse it since {day}; \"bulkhead depot lint\" names the role to sign with \"refresh --role\""
+        ));
+    }
     output::line(format_args!("appliances believe it until {day}; \"bulkhead depot refresh\" makes that longer"))
 }
 
