@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::{Signer as _, SigningKey};
 use formats::boot_state::{BootState, Event, newest, next, select};
 use formats::catalogue::{Entry, Index};
+use formats::depot::Setting;
 use formats::footer::{self, Footer};
 use formats::gpt::Gpt;
 use formats::manifest::{Manifest, Member};
@@ -32,6 +33,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "gpt" => gpt(data),
         "boot_state" => boot_state(data),
         "catalogue" => catalogue(data),
+        "depot" => depot(data),
         "fat" => fat(data),
         "footer" => footer(data),
         "health" => health(data),
@@ -135,6 +137,15 @@ pub fn health(data: &[u8]) {
     }
     let again = serde_json::json!({"format": 1, "checks": &checks});
     assert_eq!(formats::health::parse_operator(again.to_string().as_bytes()), Ok(checks));
+}
+
+/// Where a depot is: an address that is accepted has no character that means something elsewhere.
+pub fn depot(data: &[u8]) {
+    let Ok(setting) = Setting::parse(data) else { return };
+    for url in setting.url.iter().chain(&setting.proxy) {
+        assert!(url.bytes().all(|b| b.is_ascii_graphic() && !b"?#@%\\\"'".contains(&b)), "{url}");
+    }
+    assert_eq!(Setting::parse(&setting.encode().expect("a parsed setting can be encoded")), Ok(setting));
 }
 
 /// The network setting: every word the hook gets is one word of letters no shell minds.

@@ -13,6 +13,7 @@
 pub mod boot_report;
 pub mod boot_state;
 pub mod catalogue;
+pub mod depot;
 pub mod digest;
 pub mod error;
 #[cfg(feature = "ext4")]

@@ -36,6 +36,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("catalogue/entry", ENTRY.to_vec()),
         ("catalogue/index", INDEX.to_vec()),
         ("catalogue/inventory", INVENTORY.to_vec()),
+        ("depot/operator", DEPOT.to_vec()),
         ("fat/fat12", tiny_fat12()),
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
@@ -97,6 +98,10 @@ const TUF_TARGETS: &[u8] = br#"{"_type": "targets", "spec_version": "1.0.31", "v
   "delegations": {"keys": {"k": {"keytype": "ed25519", "scheme": "ed25519", "bulkhead": {"name": "x", "expires": "2031-12-31"},
       "keyval": {"public": "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}}},
     "roles": [{"name": "base", "keyids": ["k"], "threshold": 1, "terminating": true, "paths": ["base/*"]}]}}"#;
+
+/// Every field an operator may set.
+const DEPOT: &[u8] = br#"{"format": 1, "url": "http://depot.example:8080/demo", "channel": "stable", "ring": "early",
+  "proxy": "http://[2001:db8::1]:3128", "bandwidth": 1000000, "check-hours": 24}"#;
 
 /// Every field of a network setting.
 fn fixed_address() -> Vec<u8> {
@@ -294,6 +299,7 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(formats::catalogue::Entry::parse(&seeds["catalogue/entry"]).is_ok());
     assert!(formats::catalogue::Index::parse(&seeds["catalogue/index"]).is_ok());
     assert!(formats::plan::Inventory::parse(&seeds["catalogue/inventory"]).is_ok());
+    assert!(formats::depot::Setting::parse(&seeds["depot/operator"]).is_ok());
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
     assert!(package::peek(seeds["package/site"].as_slice()).is_ok());
     assert!(package::ChunkIndex::parse(&seeds["package/chunks"]).is_ok());

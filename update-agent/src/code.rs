@@ -56,6 +56,12 @@ codes! {
 
     /// Nobody signed.
     Unsigned = "unsigned", 4;
+    /// What a depot says is not signed as it must be.
+    DepotUntrusted = "depot-untrusted", 4;
+    /// What a depot says is older than what was seen before.
+    DepotRollback = "depot-rollback", 4;
+    /// What a depot says was good until a day that has passed.
+    DepotExpired = "depot-expired", 4;
     /// Signed by keys that are not known.
     WrongKey = "wrong-key", 4;
     /// The signature of a known key does not hold.
@@ -134,6 +140,16 @@ codes! {
     /// Health checks fail.
     Unhealthy = "unhealthy", 5;
 
+    /// No depot to ask, or nobody to believe about one.
+    NoDepot = "no-depot", 5;
+    /// The depot was not asked yet.
+    NotChecked = "not-checked", 5;
+    /// There is no way to the package.
+    Blocked = "blocked", 5;
+    /// The depot does not offer the package to this appliance now.
+    NotOffered = "not-offered", 5;
+    /// Signed with keys the running base does not know.
+    UnknownToBase = "unknown-to-base", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.
@@ -150,6 +166,12 @@ codes! {
     StillAtWork = "still-at-work", 6;
     /// The process that reads packages died, lied or hung.
     ReaderFailed = "reader-failed", 6;
+    /// A depot's server does not answer.
+    DepotUnreachable = "depot-unreachable", 6;
+    /// A depot does not have what it says it has.
+    DepotIncomplete = "depot-incomplete", 6;
+    /// The process that fetches died, lied or hung.
+    FetcherFailed = "fetcher-failed", 6;
     /// The site could not be switched, and the one before runs again.
     SiteNotSwitched = "site-not-switched", 6;
     /// The site could not be switched, and the one before does not run either.

@@ -170,6 +170,9 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
+    /// About depots and what they offer.
+    #[error(transparent)]
+    Depot(Box<crate::depot::Trouble>),
     /// This should be impossible.
     #[error("bug: {0}; nothing was changed")]
     Bug(String),
@@ -217,8 +220,15 @@ impl Error {
             Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
             Self::NotAFile { .. } => Code::NotAFile,
+            Self::Depot(trouble) => trouble.code(),
             Self::Bug(_) => Code::Bug,
         }
+    }
+}
+
+impl From<crate::depot::Trouble> for Error {
+    fn from(trouble: crate::depot::Trouble) -> Self {
+        Self::Depot(Box::new(trouble))
     }
 }
 

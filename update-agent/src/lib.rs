@@ -4,6 +4,8 @@
 //! state blocks, `journal` remembers, `disk` is the door to all of them. `serve` feeds the watchdog and commits the slot the machine
 //! runs from once it is healthy; `status` says what runs, what is on trial, what failed and why, and what the next restart does.
 //!
+//! `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights.
+//!
 //! What bytes mean is the business of `formats`; verifying and mounting happened before, in the initramfs program.
 
 #![forbid(unsafe_code)]
@@ -15,10 +17,12 @@ pub mod certain;
 pub mod code;
 pub mod command;
 pub mod console;
+pub mod depot;
 pub mod disk;
 pub mod error;
 pub mod eula;
 pub mod failed_boot;
+pub mod fetch;
 pub mod health;
 mod hook;
 pub mod journal;

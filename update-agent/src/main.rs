@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use update_agent::command::{factory_reset, health, history, install, network, packages, simple};
+use update_agent::command::{factory_reset, health, history, install, network, packages, simple, updates};
 use update_agent::error::Result;
-use update_agent::{api, console, reader, serve, status};
+use update_agent::{api, console, fetch, reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -50,6 +50,15 @@ enum Command {
     Eula(packages::Eula),
     /// Say what the agent is doing, or how its last job ended
     Job(packages::Job),
+    /// Ask the depot what there is, and list it
+    Check(updates::Check),
+    /// List the updates the depot offered when it was last asked
+    List(updates::List),
+    /// Say which packages in which order lead to a release
+    Plan(updates::Plan),
+    /// Fetch files for another update-agent
+    #[command(hide = true)]
+    Fetch,
     /// Serve clients for another update-agent
     #[command(hide = true)]
     ServeApi,
@@ -88,6 +97,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Discard(options) => packages::discard(options),
         Command::Eula(options) => packages::eula(options),
         Command::Job(options) => packages::job(options),
+        Command::Check(options) => updates::check(options),
+        Command::List(options) => updates::list(options),
+        Command::Plan(options) => updates::plan(options),
+        Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),
     }

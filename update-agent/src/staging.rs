@@ -40,6 +40,13 @@ pub struct Staged {
     pub problem: Option<String>,
 }
 
+impl Staged {
+    /// Whether it is this build.
+    pub fn is_build(&self, build: Digest) -> bool {
+        self.release.as_ref().is_some_and(|release| release.build_id == build)
+    }
+}
+
 impl Staging {
     /// Those under `data`, the mounted data partition.
     pub fn new(data: &Path) -> Self {
@@ -85,6 +92,46 @@ impl Staging {
             plain_file::remove_if_there(&beside).doing(|| format!("remove \"{}\"", beside.display()))?;
         }
         result.map(|()| (id, release))
+    }
+
+    /// Where a package is fetched to whose bytes have this digest, with room for as much of it as is missing. What was fetched of others
+    /// is removed.
+    pub fn room_for(&self, digest: Digest, missing: impl FnOnce(&Path) -> Bytes, name: &str) -> Result<PathBuf> {
+        self.prepare()?;
+        let path = self.folder.join(format!("{}{PART}", digest.short()));
+        for other in self.parts()?.into_iter().filter(|other| *other != path) {
+            plain_file::remove_if_there(&other).doing(|| format!("remove \"{}\"", other.display()))?;
+        }
+        self.check_room(name, missing(&path))?;
+        Ok(path)
+    }
+
+    /// Takes a package in that was fetched to `path`, of [`Staging::room_for`], once it is checked whole. One that is refused is removed.
+    pub fn adopt(&self, path: &Path, name: &str, trust: &TrustStore, program: &Program) -> Result<(String, Release)> {
+        let result = plain_file::open(path, OpenOptions::new().read(true))
+            .doing(|| format!("open {name}"))
+            .and_then(|file| PackageFile::read(file, name, trust, program));
+        match result {
+            Ok(package) => {
+                let id = id(&package);
+                // It was flushed when it was complete; the name is flushed before anybody is told.
+                fs::rename(path, self.path(&id)?).doing(|| format!("name {name}"))?;
+                File::open(&self.folder)
+                    .and_then(|folder| folder.sync_all())
+                    .doing(|| "flush the staged packages".into())?;
+                Ok((id, Release::from(package.verified().manifest())))
+            }
+            Err(problem) => {
+                plain_file::remove_if_there(path).doing(|| format!("remove \"{}\"", path.display()))?;
+                Err(problem)
+            }
+        }
+    }
+
+    fn parts(&self) -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&self.folder).doing(|| format!("list \"{}\"", self.folder.display()))?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(paths.filter(|path| path.to_str().is_some_and(|path| path.ends_with(PART))).collect())
     }
 
     /// Opens one.
@@ -217,6 +264,8 @@ const RESERVE: Bytes = Bytes(16 << 20);
 /// More packages are not listed: each costs a process.
 const LISTED: usize = 32;
 const ENDING: &str = ".pkg";
+/// Of a package that is being fetched.
+const PART: &str = ".part";
 const UNFINISHED: &str = "package.new";
 const PIECE: usize = 1 << 20;
 const MIB: u64 = 1 << 20;

@@ -8,9 +8,12 @@ use std::path::Path;
 use formats::SlotId;
 use formats::boot_report::{BootFailure, BootReport, Content, Firmware, SiteReport, StateSummary};
 use formats::boot_state::BootState;
+use formats::plan::Inventory;
 use formats::reset_record::Then;
 use serde::Serialize;
 
+use crate::command::install::firmware_model;
+use crate::depot::{Places, offer};
 use crate::error::{At, Doing, Result};
 use crate::lifecycle::{Facts, Occupant, Summary, silent, summarize};
 use crate::slot;
@@ -49,6 +52,8 @@ struct Status {
     /// How many of its two blocks are whole now.
     whole_blocks_now: Option<usize>,
     failures: Vec<BootFailure>,
+    /// What a planner on another machine has to know; nothing when it is not known.
+    inventory: Option<Inventory>,
     #[serde(skip)]
     state: Option<BootState>,
 }
@@ -117,17 +122,18 @@ pub fn report(path: &Path) -> Result<BootReport> {
 }
 
 fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
-    let lifecycle = Workplace::appliance(&report, trust, Access::Look)
+    let known = Workplace::appliance(&report, trust, Access::Look)
         .and_then(|workplace| {
             let facts = workplace.agent(&silent).facts()?;
             // The report is about the start; the site may have been switched since.
             if let Some(site) = site_now(&facts) {
                 report.site = Some(site);
             }
-            Ok(summarize(&facts))
+            Ok((summarize(&facts), inventory(&facts)))
         })
         .map_err(|problem| eprintln!("update-agent: {problem}"))
         .ok();
+    let (lifecycle, inventory) = known.unzip();
     let blocks: Option<Blocks> = report.state.device.as_ref().and_then(|device| {
         let blocks = state::open(Path::new(device), false).and_then(|device| state::read(&device));
         blocks.map_err(|problem| eprintln!("{problem}")).ok()
@@ -141,8 +147,16 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
         state_now: state.as_ref().map(StateSummary::from),
         whole_blocks_now: blocks.map(|blocks| blocks.whole),
         failures,
+        inventory: inventory.flatten(),
         state,
     }
+}
+
+/// What updates depend on, for planning elsewhere.
+fn inventory(facts: &Facts) -> Option<Inventory> {
+    let places = Places::of_this_machine();
+    let setting = places.setting().map_err(|problem| eprintln!("update-agent: {problem}")).unwrap_or_default();
+    offer::inventory(facts, &setting, places.appliance_kept()?, firmware_model()).ok()
 }
 
 /// The site that runs now, in the form of the report; nothing when none does.
@@ -349,6 +363,7 @@ mod tests {
             state_now: None,
             whole_blocks_now: None,
             failures: vec![failure],
+            inventory: None,
             state: None,
         };
         let text = text(&status);

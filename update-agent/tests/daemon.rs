@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use update_agent::api::child::USER;
 use update_agent::api::route::ROUTES;
+use update_agent::depot::Places;
 use update_agent::reader::Program;
 use update_agent::serve::desk::Desk;
 use update_agent::serve::job::Jobs;
@@ -60,6 +61,7 @@ impl Bench {
             data: self.path("data"),
             program: reader,
             jobs: Jobs::default(),
+            depot: Places { shipped: self.path("shipped"), data: self.path("data"), fetch: Program::fetching(AGENT) },
             network_hook: self.path("network"),
         };
         self.keeper = Some(Keeper::start(Setup { desk, socket: self.path("agent.sock"), program }).unwrap());
@@ -432,6 +434,7 @@ fn a_second_keeper_does_not_take_the_socket_away() {
         data: bench.path("data"),
         program: Program::at(AGENT),
         jobs: Jobs::default(),
+        depot: Places { shipped: bench.path("shipped"), data: bench.path("data"), fetch: Program::fetching(AGENT) },
         network_hook: bench.path("network"),
     };
     let second = Keeper::start(Setup { desk, socket: bench.path("agent.sock"), program: AGENT.into() });
@@ -645,6 +648,9 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/staged", "/v1/staged", Value::Null),
         ("POST", "/v1/install", "/v1/install", file.clone()),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
+        ("POST", "/v1/check", "/v1/check", Value::Null),
+        ("GET", "/v1/updates", "/v1/updates", Value::Null),
+        ("POST", "/v1/plan", "/v1/plan", json!({ "to": "site/x-1.0.0" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
@@ -671,7 +677,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 22);
+    assert_eq!(seen, 25);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

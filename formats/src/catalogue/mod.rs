@@ -22,7 +22,7 @@ mod availability;
 mod index;
 
 pub use availability::{Availability, Place, permille};
-pub use index::{Index, Listing, Ring, Withdrawal};
+pub use index::{Index, Listing, MAX_SIZE as MAX_INDEX, Ring, Withdrawal};
 
 /// Longest entry in bytes.
 pub const MAX_ENTRY: usize = 8 << 10;

@@ -45,7 +45,8 @@ pub fn run() -> Result<()> {
     if listener.local_addr().is_err() || keeper.peer_addr().is_err() {
         return Err(Error::Usage("\"serve-api\" is started by \"update-agent serve\", with its sockets".into()));
     }
-    let unconfined = confine(&Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES })?;
+    let unconfined =
+        confine(&Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES, processes: 0, network: false })?;
     channel::send(&mut &keeper, &unconfined, MAX_REQUEST).doing(|| "talk to the keeper".into())?;
     for nonblocking in [listener.set_nonblocking(true), keeper.set_nonblocking(true)] {
         nonblocking.doing(|| "prepare the sockets".into())?;

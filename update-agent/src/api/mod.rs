@@ -17,9 +17,11 @@ pub mod route;
 use std::fmt;
 use std::path::PathBuf;
 
+use formats::catalogue::PackageId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::depot::offer::Wanted;
 pub use network::Network;
 
 /// The socket of an appliance.
@@ -53,6 +55,12 @@ pub enum Request {
     Staged,
     /// The licence terms in a package.
     Eula(Package),
+    /// Ask the depot what there is.
+    Check,
+    /// What it offers.
+    Updates,
+    /// The way to a release.
+    Plan(Wanted),
     /// Install a package.
     Install(Install),
     /// Copy a package to the data partition, checked.
@@ -77,7 +85,7 @@ pub enum Request {
     SetNetwork(Network),
 }
 
-/// A package: a file on this machine, or one that is staged.
+/// A package: a file on this machine, one that is staged, or one of the depot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Package {
@@ -85,6 +93,8 @@ pub enum Package {
     File(PathBuf),
     /// Its id, see [`crate::staging`].
     Staged(String),
+    /// Its id in the depot.
+    Depot(PackageId),
 }
 
 /// An installation.
@@ -104,12 +114,14 @@ pub struct Install {
     pub restart: bool,
 }
 
-/// A file to be staged.
+/// What is to be staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Stage {
-    /// Absolute path.
-    pub file: PathBuf,
+pub enum Stage {
+    /// A file; absolute path.
+    File(PathBuf),
+    /// A package of the depot.
+    Depot(PackageId),
 }
 
 /// A way back.

@@ -20,7 +20,8 @@ use crate::workplace::{self, Access, Workplace};
 /// Options of `install`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Package file, or id of a staged package
+    /// Package file, id of a staged package, or id of a package of the
+    /// depot such as base/demo-base-2.0.0
     #[arg(value_name = "FILE|ID")]
     package: PathBuf,
     #[command(flatten)]
@@ -53,8 +54,12 @@ pub fn run(options: &Options) -> Result<()> {
     options.agent.run("/v1/install", &order)
 }
 
-/// What someone means by the argument of a command: a file if there is one, else a staged package if it is called so.
+/// What someone means by the argument of a command: a file if there is one, else a package that is staged, or of the depot, if it is
+/// called so.
 pub(super) fn named(package: &Path) -> Result<Package> {
+    if let Some(id) = package.to_str().filter(|_| !package.exists()).and_then(|id| id.parse().ok()) {
+        return Ok(Package::Depot(id));
+    }
     if let Some(id) = package.to_str().filter(|id| is_id(id) && !package.exists()) {
         return Ok(Package::Staged(id.into()));
     }

@@ -8,6 +8,7 @@ pub mod network;
 pub mod packages;
 pub mod progress;
 pub mod simple;
+pub mod updates;
 
 use std::path::PathBuf;
 

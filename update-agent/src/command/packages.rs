@@ -6,8 +6,8 @@ use formats::Digest;
 use serde::Deserialize;
 
 use super::install::named;
-use crate::api::{self, Outcome};
-use crate::error::{Doing, Error, Result};
+use crate::api::{self, Outcome, Package};
+use crate::error::{Error, Result};
 use crate::journal::Release;
 use crate::serve::log;
 use crate::staging;
@@ -16,8 +16,8 @@ use crate::status::print_json;
 /// Options of `stage`.
 #[derive(Debug, clap::Args)]
 pub struct Stage {
-    /// Package file
-    #[arg(value_name = "FILE")]
+    /// Package file, or id of a package of the depot
+    #[arg(value_name = "FILE|ID")]
     package: PathBuf,
     #[command(flatten)]
     agent: super::Agent,
@@ -74,8 +74,12 @@ struct Terms {
 
 /// Copies a package.
 pub fn stage(options: &Stage) -> Result<()> {
-    let file = std::path::absolute(&options.package).doing(|| format!("find \"{}\"", options.package.display()))?;
-    options.agent.run("/v1/stage", &api::Stage { file })
+    let what = match named(&options.package)? {
+        Package::Depot(id) => api::Stage::Depot(id),
+        Package::File(file) => api::Stage::File(file),
+        Package::Staged(id) => return Err(Error::Usage(format!("{id} is staged already"))),
+    };
+    options.agent.run("/v1/stage", &what)
 }
 
 /// Lists them.

@@ -273,6 +273,15 @@ impl History {
             .any(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
     }
 
+    /// When this build was first committed, as far as is remembered, seconds since 1970 by the machine's clock.
+    pub fn committed_at(&self, build: Digest) -> Option<u64> {
+        let mut commits = self.0.iter().filter(|record| {
+            let outcome = record.entry.outcome();
+            outcome.is_some_and(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
+        });
+        commits.next().map(|record| record.time)
+    }
+
     /// True when another build was committed once under the number of this release.
     pub fn committed_other(&self, release: &Manifest) -> bool {
         let release = Release::from(release);

@@ -1,12 +1,14 @@
 //! Giving privileges away, for good.
 //!
 //! Only root has something to give: another user, an empty root directory, no network. An ordinary user, as on a build host, keeps
-//! what it has except for what any process may renounce. Whoever starts the process is told which it was.
+//! what it has except for what any process may renounce. Whoever starts the process is told which it was. A process that talks to the
+//! network keeps that, and sees nothing of the appliance but how names are resolved.
 
 use std::fs;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -25,6 +27,10 @@ pub struct Limits {
     pub memory: u64,
     /// Files it may have open beside those it has.
     pub open_files: u64,
+    /// Processes and threads its user may have beside this one.
+    pub processes: u64,
+    /// Whether it keeps the network.
+    pub network: bool,
 }
 
 /// Closes every file this process inherited beside the standard three. To be called first, before it opens any of its own.
@@ -41,17 +47,28 @@ pub fn close_inherited() {
 /// be called while the process has one thread, because some of these are properties of a thread.
 pub fn confine(limits: &Limits) -> Result<Vec<String>> {
     let mut kept = Vec::new();
+    let root = Uid::effective().is_root();
+    // Before the length of files is limited: two small ones are written.
+    let resolves = root && limits.network && {
+        let problem = enter_resolver_root().err();
+        kept.extend(problem.iter().map(|problem| format!("it finds no names, only addresses: {problem}")));
+        problem.is_none()
+    };
     for (resource, limit) in [
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, 0),
-        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_NPROC, limits.processes),
         (Resource::RLIMIT_AS, limits.memory),
     ] {
         setrlimit(resource, limit, limit).doing(|| format!("limit {resource:?}"))?;
     }
-    if Uid::effective().is_root() {
-        kept.extend(leave_network());
-        enter_empty_root()?;
+    if root {
+        if !limits.network {
+            kept.extend(leave_network());
+        }
+        if !resolves {
+            enter_empty_root()?;
+        }
         become_user(limits.user)?;
     } else {
         kept.push(format!("it keeps the rights of user {}: only root can give them away", Uid::current()));
@@ -85,6 +102,32 @@ fn enter_empty_root() -> Result<()> {
     unistd::chroot(".").doing(doing)
 }
 
+/// Changes the root to a small file system in memory that only this process sees, with a copy of the two files names are resolved by. It
+/// ends with the process.
+fn enter_resolver_root() -> Result<()> {
+    let path = Path::new("/run/bulkhead-resolver");
+    let doing = || format!("use \"{}\" as root directory", path.display());
+    let copies =
+        ["resolv.conf", "hosts"].map(|name| (name, fs::read(Path::new("/etc").join(name)).unwrap_or_default()));
+    match unistd::mkdir(path, Mode::S_IRWXU) {
+        Err(Errno::EEXIST) => {}
+        made => made.doing(doing)?,
+    }
+    unshare(CloneFlags::CLONE_NEWNS).doing(doing)?;
+    let nowhere = None::<&str>;
+    mount(nowhere, "/", nowhere, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nowhere).doing(doing)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("size=256k,nr_inodes=16,mode=0755")).doing(doing)?;
+    fs::create_dir(path.join("etc")).doing(doing)?;
+    for (name, bytes) in copies {
+        let bytes = bytes.get(..bytes.len().min(RESOLVER_FILE)).unwrap_or_default();
+        fs::write(path.join("etc").join(name), bytes).doing(doing)?;
+    }
+    mount(nowhere, path, nowhere, flags | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, nowhere).doing(doing)?;
+    std::env::set_current_dir(path).doing(doing)?;
+    unistd::chroot(".").doing(doing)
+}
+
 fn writable(directory: &Path) -> bool {
     unistd::access(directory, unistd::AccessFlags::W_OK).is_ok()
 }
@@ -102,3 +145,6 @@ fn become_user(user: u32) -> Result<()> {
         _ => Err(Error::Bug(format!("user {user} can still become root"))),
     }
 }
+
+/// What is copied of a file names are resolved by, at most.
+const RESOLVER_FILE: usize = 64 << 10;

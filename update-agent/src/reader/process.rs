@@ -34,6 +34,11 @@ impl Program {
         Self::other(path, ["read-package"])
     }
 
+    /// The update agent at this path, to fetch files; see [`crate::fetch`].
+    pub fn fetching(path: impl Into<PathBuf>) -> Self {
+        Self::other(path, ["fetch"])
+    }
+
     /// Anything else that speaks as a reader does, for tests.
     pub fn other(path: impl Into<PathBuf>, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
@@ -48,7 +53,7 @@ impl Program {
 
     /// Starts it on a package. It gets nothing else of this process: no other file, no environment, no terminal.
     pub fn start(&self, package: File) -> Result<(Process, Patient)> {
-        let doing = || "start the process that reads packages".to_owned();
+        let doing = || "start a process without rights".to_owned();
         let (ours, theirs) = UnixStream::pair().doing(doing)?;
         let child = Command::new(&self.path)
             .args(&self.arguments)

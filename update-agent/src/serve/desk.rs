@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 
 use super::job::{Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
-use crate::api::{Install, Job, Package, Peer, Request};
+use crate::api::{Install, Job, Package, Peer, Request, Stage};
 use crate::command::install::{firmware_model, restart};
 use crate::command::{concluded, factory_reset, health};
+use crate::depot::Places;
 use crate::error::{Doing, Error, Result};
 use crate::eula;
 use crate::health::Finding;
@@ -45,6 +46,8 @@ pub struct Desk {
     pub program: Program,
     /// The jobs.
     pub jobs: Jobs,
+    /// Where what a depot says is asked for and kept.
+    pub depot: Places,
     /// The base's program that sets addresses.
     pub network_hook: PathBuf,
 }
@@ -67,13 +70,16 @@ impl Desk {
             Request::Status => facts(status::everything(&self.place)?),
             Request::History => facts(value(&self.look()?.agent(&silent).journal.history()?.0)?),
             Request::Job => facts(value(&self.jobs.last())?),
-            Request::Staged => facts(value(&self.staging().list(self.look()?.trust(), &self.program)?)?),
+            Request::Staged => facts(value(&self.staged()?)?),
             Request::Eula(package) => facts(self.eula(&package)?),
             Request::Discard(id) => {
                 self.staging().discard(&id)?;
                 facts(json!({ "steps": [format!("{id} is removed")] }))
             }
             Request::Health => facts(value(&self.health()?)?),
+            Request::Check => self.begin("check", by, |desk, _, _| desk.check()),
+            Request::Updates => facts(value(&self.updates()?)?),
+            Request::Plan(wanted) => facts(value(&self.plan(&wanted)?)?),
             Request::FactoryReset(order) => {
                 let user = Uid::from_raw(peer.user);
                 self.begin("factory-reset", by, move |desk, by, hand| {
@@ -88,7 +94,7 @@ impl Desk {
                 facts(json!({ "steps": concluded(&workplace, &done) }))
             }
             Request::Install(order) => self.begin("install", by, move |desk, by, hand| desk.install(&order, by, hand)),
-            Request::Stage(order) => self.begin("stage", by, move |desk, _, hand| desk.stage(&order.file, hand)),
+            Request::Stage(order) => self.begin("stage", by, move |desk, _, hand| desk.stage(&order, hand)),
             Request::Commit => self.begin("commit", by, |desk, by, hand| {
                 let workplace = desk.change(by)?;
                 let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).commit()?;
@@ -117,6 +123,10 @@ impl Desk {
         if let Err(problem) = self.staging().tidy() {
             log(&problem.to_string());
         }
+        // Drawn early, so that `status`, which writes nothing, can tell it.
+        if let Err(problem) = self.depot.appliance() {
+            log(&problem.to_string());
+        }
     }
 
     fn begin(
@@ -130,10 +140,23 @@ impl Desk {
         Ok(Answer::Begun(Box::new(job)))
     }
 
+    /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
     fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand) };
+        let staged = self.stage_from_depot(id, true, hand)?;
+        let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
+        let mut steps = staged.steps;
+        steps.extend(self.install_file(&staged_order, by, hand)?);
+        if staged.fetched {
+            self.staging().discard(&staged.id)?;
+        }
+        Ok(steps)
+    }
+
+    fn install_file(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
         let (file, name) = self.opened(&order.package)?;
         // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
-        let mut package = PackageFile::read(file, &name, self.look()?.trust(), &self.program)?;
+        let mut package = self.read(file, &name)?;
         let workplace = self.change(by)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
         let agent = workplace.agent(&progress);
@@ -157,18 +180,22 @@ impl Desk {
         Ok(steps)
     }
 
-    fn stage(&self, path: &Path, hand: &Hand) -> Result<Vec<String>> {
+    fn stage(&self, order: &Stage, hand: &Hand) -> Result<Vec<String>> {
+        let path = match order {
+            Stage::File(path) => path,
+            Stage::Depot(id) => return Ok(self.stage_from_depot(id, false, hand)?.steps),
+        };
         let (file, name) = open(path)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
-        let looking = self.look()?;
-        let (id, release) = self.staging().stage(file, &name, looking.trust(), &self.program, &progress)?;
+        let trust = self.package_trust(self.look()?.trust())?;
+        let (id, release) = self.staging().stage(file, &name, &trust, &self.program, &progress)?;
         Ok(vec![format!("{release} is staged as {id}")])
     }
 
     fn eula(&self, package: &Package) -> Result<Value> {
-        let workplace = self.look()?;
         let (file, name) = self.opened(package)?;
-        let package = PackageFile::glance(file, &name, workplace.trust(), &self.program)?;
+        let workplace = self.look()?;
+        let package = PackageFile::glance(file, &name, &self.package_trust(workplace.trust())?, &self.program)?;
         let release = crate::journal::Release::from(package.verified().manifest());
         let digest = package.eula().map(|text| Digest::of(text.as_bytes()));
         let history = workplace.agent(&silent).journal.history()?;
@@ -194,14 +221,15 @@ impl Desk {
         match package {
             Package::File(path) => open(path),
             Package::Staged(id) => self.staging().open(id),
+            Package::Depot(id) => self.staged_from_depot(id),
         }
     }
 
-    fn staging(&self) -> Staging {
+    pub(super) fn staging(&self) -> Staging {
         Staging::new(&self.data)
     }
 
-    fn look(&self) -> Result<Workplace> {
+    pub(super) fn look(&self) -> Result<Workplace> {
         Workplace::open(&self.place, Access::Look)
     }
 

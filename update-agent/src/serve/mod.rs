@@ -8,6 +8,7 @@
 //! does what takes long. The loop waits for none of them.
 
 pub mod desk;
+mod desk_depot;
 pub mod duties;
 pub mod job;
 pub mod keeper;
@@ -25,6 +26,7 @@ use appliance::mount::device_on;
 use formats::boot_report::REPORT_PATH;
 
 use crate::api::SOCKET;
+use crate::depot::Places;
 use crate::error::{Error, Result};
 use crate::network::HOOK;
 use crate::reader::{Program, frame};
@@ -78,6 +80,7 @@ fn keep(options: &Options) -> Option<Keeper> {
         program: Program::own(),
         jobs: Jobs::default(),
         network_hook: HOOK.into(),
+        depot: Places::of_this_machine(),
     };
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
     Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()

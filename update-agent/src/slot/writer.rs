@@ -36,6 +36,8 @@ pub enum Phase {
     Writing,
     /// Reading it back.
     Proving,
+    /// Fetching a package.
+    Fetching,
 }
 
 impl Phase {
@@ -44,6 +46,7 @@ impl Phase {
         match self {
             Self::Writing => "writing",
             Self::Proving => "reading back",
+            Self::Fetching => "fetching",
         }
     }
 }

@@ -1,0 +1,258 @@
+//! What follows from a depot's catalogue for this appliance: the list of updates, and the way to one of them.
+
+use formats::Bytes;
+use formats::catalogue::{Catalogue, Entry, PackageId, Place};
+use formats::depot::Setting;
+use formats::manifest::Effects;
+use formats::plan::{self, Candidate, Inventory, Plan, Row, Standing, Step, Target};
+use serde::{Deserialize, Serialize};
+
+use super::Trouble;
+use super::clock::{Clock, day};
+use super::setting::channel;
+use super::store::{Attempt, Known};
+use crate::error::{Error, Result};
+use crate::lifecycle::Facts;
+use crate::staging::Staged;
+
+/// The list of updates.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Updates {
+    /// The depot.
+    pub url: Option<String>,
+    /// The channel.
+    pub channel: String,
+    /// When the list of the depot was made, seconds since 1970.
+    pub created: i64,
+    /// Until when what the depot signed is good, seconds since 1970.
+    pub expires: i64,
+    /// When it was last asked with success, seconds since 1970.
+    pub checked: i64,
+    /// How the last check ended.
+    pub attempt: Option<Attempt>,
+    /// The time, as far as it is known.
+    pub clock: Clock,
+    /// What is to be said about clock and age, a sentence each.
+    pub notes: Vec<String>,
+    /// Every package of the channel.
+    pub updates: Vec<Update>,
+}
+
+/// One line of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Update {
+    /// The package and where it stands.
+    #[serde(flatten)]
+    pub row: Row,
+    /// The same for people.
+    pub summary: String,
+    /// The id under which it is staged.
+    pub staged: Option<String>,
+    /// What installing it does.
+    pub effects: Effects,
+    /// Bytes of the package.
+    pub size: Bytes,
+    /// Last day of support.
+    pub support_end: Option<formats::manifest::Date>,
+}
+
+/// What somebody wants to know the way to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Wanted {
+    /// The package; nothing: the newest there is a way to.
+    #[serde(default)]
+    pub to: Option<PackageId>,
+    /// Leave no time between sites for clients to follow.
+    #[serde(default)]
+    pub no_soak: bool,
+}
+
+/// A way, with words.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Way {
+    /// The steps.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Each step for people, then all together.
+    pub sentences: Vec<String>,
+}
+
+/// What is installed, as a planner has to know it. `model` is what the firmware calls the machine, `who` its name among all.
+pub fn inventory(facts: &Facts, setting: &Setting, who: String, model: Option<String>) -> Result<Inventory> {
+    let base = facts.home().ok_or_else(|| Error::Usage("there is no whole base here to plan from".into()))?;
+    let site = facts.active_site().and_then(|slot| facts.site.get(slot).manifest());
+    let hardware = match model.filter(|model| base.hardware.contains(model)) {
+        Some(model) => vec![model],
+        None => base.hardware.clone(),
+    };
+    let mut running = site.map(plan::Installed::of);
+    if let (Some(running), Some(hours)) = (&mut running, site.and_then(|site| site.effects.soak_hours)) {
+        let since = facts.history.committed_at(running.build_id).and_then(|time| i64::try_from(time).ok());
+        running.soaks_until = since.map(|since| since.saturating_add(i64::from(hours).saturating_mul(3600)));
+    }
+    Ok(Inventory {
+        format: plan::FORMAT,
+        appliance: who,
+        product: base.product.clone(),
+        hardware,
+        base: plan::Installed::of(base),
+        site: running,
+        floors: facts.floors(),
+        channel: channel(setting),
+        ring: setting.ring.clone(),
+        entitled_until: None,
+        licences: Vec::new(),
+    })
+}
+
+/// Every package of the appliance's channel, with whether it may be had now.
+pub fn candidates<'a>(catalogue: &'a Catalogue, inventory: &Inventory, now: i64) -> Vec<Candidate<'a>> {
+    let place = Place {
+        channel: &inventory.channel,
+        appliance: &inventory.appliance,
+        ring: inventory.ring.as_deref(),
+        entitled_until: inventory.entitled_until,
+        now,
+    };
+    let entries = catalogue.entries().iter();
+    entries
+        .filter_map(|(id, entry)| Some(Candidate { entry, availability: catalogue.availability(id, &place)? }))
+        .collect()
+}
+
+/// The list.
+pub fn updates(
+    known: &Known,
+    setting: &Setting,
+    inventory: &Inventory,
+    staged: &[Staged],
+    attempt: Option<Attempt>,
+    clock: Clock,
+) -> Updates {
+    let candidates = candidates(&known.catalogue, inventory, clock.now());
+    let rows = plan::list(inventory, &candidates).into_iter();
+    let updates = rows.filter_map(|row| Some(update(known.catalogue.entries().get(&row.package)?, row, staged)));
+    let created = known.catalogue.index().created;
+    Updates {
+        url: setting.url.clone(),
+        channel: inventory.channel.clone(),
+        created,
+        expires: known.depot.expires(),
+        checked: known.checked,
+        notes: notes(known, inventory, attempt.as_ref(), clock),
+        attempt,
+        clock,
+        updates: updates.collect(),
+    }
+}
+
+fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock: Clock) -> Vec<String> {
+    let mut notes: Vec<String> = clock.problem().into_iter().collect();
+    if let Some(problem) = attempt.and_then(|attempt| attempt.problem.as_ref()) {
+        notes.push(format!("the last check failed, so this may be old: {}", problem.message));
+    }
+    if clock.now() > known.depot.expires() {
+        let (until, asked) = (day(known.depot.expires()), day(known.checked));
+        notes.push(format!("what the depot signed was good until {until} and is of the check of {asked}: check again"));
+    }
+    let index = known.catalogue.index();
+    if !index.channels.contains_key(&inventory.channel) {
+        let there: Vec<&str> = index.channels.keys().map(String::as_str).collect();
+        notes.push(format!(
+            "the depot has no channel \"{}\"; it has {}: set \"channel\" in depot.json",
+            inventory.channel,
+            if there.is_empty() { "none".into() } else { there.join(", ") }
+        ));
+    }
+    notes
+}
+
+fn update(entry: &Entry, row: Row, staged: &[Staged]) -> Update {
+    let staged = staged.iter().find(|one| one.is_build(entry.build_id)).map(|one| one.id.clone());
+    let mut summary = match &row.standing {
+        Standing::Installed => format!("{} is installed", row.package),
+        Standing::Superseded => format!("{} is superseded: something at least as new is installed", row.package),
+        Standing::Available => format!("{} is available", row.package),
+        Standing::Blocked { sentence, .. } => sentence.clone(),
+        Standing::NotAvailable(availability) => format!("{} is {availability}", row.package),
+    };
+    if staged.is_some() && row.standing != Standing::Installed {
+        summary.push_str("; it is staged");
+    }
+    Update { row, summary, staged, effects: entry.effects, size: entry.size, support_end: entry.support_end }
+}
+
+/// The entry of a package that is wanted, if it may be had now; `install`: and installed as the next step.
+pub fn wanted<'a>(
+    catalogue: &'a Catalogue,
+    inventory: &Inventory,
+    id: &PackageId,
+    install: bool,
+    now: i64,
+) -> Result<&'a Entry> {
+    let candidates = candidates(catalogue, inventory, now);
+    let row = plan::list(inventory, &candidates).into_iter().find(|row| row.package == *id);
+    let (Some(entry), Some(row)) = (catalogue.entries().get(id), row) else {
+        return Err(Trouble::NotInDepot(id.clone()).into());
+    };
+    match row.standing {
+        Standing::NotAvailable(why) => Err(Trouble::NotOffered { package: id.clone(), why }.into()),
+        Standing::Blocked { sentence, .. } if install => Err(Trouble::NotYet(sentence).into()),
+        _ => Ok(entry),
+    }
+}
+
+/// The way to what is wanted.
+pub fn way(catalogue: &Catalogue, inventory: &Inventory, wanted: &Wanted, now: i64) -> Result<Way> {
+    let target = wanted.to.clone().map_or(Target::Newest, Target::Package);
+    let options = plan::Options { no_soak: wanted.no_soak };
+    let plan = plan::plan(inventory, &candidates(catalogue, inventory, now), &target, options)
+        .map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
+    Ok(Way { sentences: sentences(&plan), plan })
+}
+
+fn sentences(plan: &Plan) -> Vec<String> {
+    if plan.steps.is_empty() {
+        return vec!["nothing to do: what is installed is what is wanted".into()];
+    }
+    let mut lines: Vec<String> =
+        (1..).zip(&plan.steps).map(|(number, step)| format!("{number}. {}", words(step))).collect();
+    let totals = &plan.totals;
+    let mut together =
+        vec![format!("together: {} to download", totals.download), format!("{} to write", totals.written)];
+    for (count, one, more) in [
+        (totals.reboots, "restart", "restarts"),
+        (totals.site_downtimes, "interruption of the application", "interruptions of the application"),
+        (totals.client_upgrades, "upgrade of client programs", "upgrades of client programs"),
+        (totals.wait_hours, "hour of waiting", "hours of waiting"),
+    ] {
+        if count > 0 {
+            together.push(format!("{count} {}", if count == 1 { one } else { more }));
+        }
+    }
+    lines.push(together.join(", "));
+    lines
+}
+
+fn words(step: &Step) -> String {
+    let mut parts = vec![format!("install {}", step.package)];
+    for (yes, what) in [
+        (step.reboot, "the appliance restarts"),
+        (step.site_downtime && !step.reboot, "the application is away for a moment"),
+        (step.client_upgrade, "client programs have to be upgraded"),
+    ] {
+        if yes {
+            parts.push(what.into());
+        }
+    }
+    if let Some(hours) = step.wait_hours {
+        parts.push(format!("not before {hours} h after the site before, so that clients can follow"));
+    }
+    if let Some(time) = step.not_before {
+        parts.push(format!("not before {}, clients are still following", day(time)));
+    }
+    parts.join("; ")
+}

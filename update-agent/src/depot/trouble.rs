@@ -1,0 +1,142 @@
+//! What goes wrong with depots, each with its code and its way out.
+
+use std::path::PathBuf;
+
+use formats::catalogue::{Availability, PackageId};
+use formats::tuf::{Refusal, Why};
+
+use crate::code::Code;
+
+/// Why nothing came of asking a depot, or of what it offers.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Nobody said which depot to ask.
+    #[error(
+        "this appliance knows no depot: neither \"{}\" nor \"{}\" names one; write {{\"format\": 1, \"url\": \"http://…\"}} into the \
+         latter", .shipped.display(), .own.display()
+    )]
+    NoDepot {
+        /// What the base says.
+        shipped: PathBuf,
+        /// What the operator says.
+        own: PathBuf,
+    },
+    /// The base does not say whom to believe about depots.
+    #[error(
+        "this base has no root of trust for depots (\"{}\"); it takes packages from files only, until a base with one is installed",
+        .0.display()
+    )]
+    NoRoot(PathBuf),
+    /// No depot has said anything yet.
+    #[error("nothing is known of the depot yet; ask it with \"update-agent check\"")]
+    NotChecked,
+    /// A server does not answer, or not with what was asked for.
+    #[error("cannot fetch \"{url}\": {why}; check the network and the address in depot.json, and try again")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// What came instead.
+        why: String,
+    },
+    /// The process that fetches died, lied or hung.
+    #[error("the process that fetches failed: {0}; what was known before still is; try again")]
+    Fetcher(String),
+    /// What a depot says is not believed.
+    #[error("{place} is not believed: {refusal}; {}", way_out(.refusal.why))]
+    Refused {
+        /// What was refused.
+        refusal: Refusal,
+        /// The depot.
+        place: String,
+    },
+    /// The last day of what a depot says has passed, if the clock is right.
+    #[error(
+        "{url} is not believed: {refusal}, and the clock of this appliance says {says}; the newest thing known here to be signed is of \
+         {signed}. If the clock is wrong, set it; if it is right, nobody keeps the depot up to date, or somebody holds news back: ask \
+         its operator"
+    )]
+    Expired {
+        /// The depot.
+        url: String,
+        /// What was refused.
+        refusal: Refusal,
+        /// What the clock says.
+        says: String,
+        /// The day of the newest signed thing.
+        signed: String,
+    },
+    /// There is no way to a package.
+    #[error(transparent)]
+    Blocked(Box<formats::plan::Blocked>),
+    /// The same, with the reason in words.
+    #[error("{0}")]
+    NotYet(String),
+    /// The depot does not offer a package here and now.
+    #[error("{package} is {why}; \"update-agent list\" shows what is")]
+    NotOffered {
+        /// Which.
+        package: PackageId,
+        /// Why.
+        why: Availability,
+    },
+    /// The depot does not list a package in the appliance's channel.
+    #[error("the depot has no package \"{0}\" in this appliance's channel; \"update-agent list\" shows those it has")]
+    NotInDepot(PackageId),
+    /// The keys a base was built with do not know a package that newer keys signed.
+    #[error(
+        "{release} is signed with keys that the base running here does not know ({cause}), so it could not start it; install a base that \
+         knows them first"
+    )]
+    UnknownToBase {
+        /// Which.
+        release: String,
+        /// What its keys say.
+        cause: formats::Error,
+    },
+}
+
+impl Trouble {
+    /// The code of this trouble.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoDepot { .. } | Self::NoRoot(_) => Code::NoDepot,
+            Self::NotChecked => Code::NotChecked,
+            Self::Unreachable { .. } => Code::DepotUnreachable,
+            Self::Fetcher(_) => Code::FetcherFailed,
+            Self::Refused { refusal, .. } | Self::Expired { refusal, .. } => depot_code(refusal.why),
+            Self::Blocked(_) | Self::NotYet(_) => Code::Blocked,
+            Self::NotOffered { .. } => Code::NotOffered,
+            Self::NotInDepot(_) => Code::NotFound,
+            Self::UnknownToBase { .. } => Code::UnknownToBase,
+        }
+    }
+}
+
+const fn depot_code(why: Why) -> Code {
+    match why {
+        Why::Signatures | Why::Mismatch => Code::DepotUntrusted,
+        Why::Rollback => Code::DepotRollback,
+        Why::Expired => Code::DepotExpired,
+        Why::Missing => Code::DepotIncomplete,
+        Why::TooLong => Code::TooLong,
+        Why::Malformed => Code::Malformed,
+    }
+}
+
+/// What to do about metadata that is not believed.
+const fn way_out(why: Why) -> &'static str {
+    match why {
+        Why::Signatures => {
+            "this is another depot than the one of this appliance's makers, or somebody changed it: check the address"
+        }
+        Why::Rollback => {
+            "it is older than what this appliance has seen: its operator restored an old copy, or somebody replays one"
+        }
+        Why::Expired => "ask its operator for a fresh copy",
+        Why::Mismatch => {
+            "it was changed on the way, or is being published right now: try again in a minute, then ask its operator"
+        }
+        Why::Missing => "its copy is not complete: ask its operator",
+        Why::TooLong | Why::Malformed => "it is damaged, or made for a newer agent: ask its operator",
+    }
+}

@@ -1,0 +1,139 @@
+//! The keeper's answers about the depot.
+
+use std::fs::File;
+use std::path::Path;
+
+use formats::catalogue::PackageId;
+use formats::depot::Setting;
+use formats::plan::Inventory;
+use formats::trust::TrustStore;
+use formats::{Bytes, signature};
+
+use super::desk::Desk;
+use super::job::Hand;
+use crate::command::install::firmware_model;
+use crate::depot::Trouble;
+use crate::depot::clock::Clock;
+use crate::depot::download::Download;
+use crate::depot::offer::{self, Updates, Wanted, Way};
+use crate::error::{At, Error, Result};
+use crate::lifecycle::{Facts, silent};
+use crate::source::{PackageFile, Source as _};
+use crate::staging::Staged;
+use crate::workplace::{Workplace, now};
+
+impl Desk {
+    /// Asks the depot.
+    pub(super) fn check(&self) -> Result<Vec<String>> {
+        let workplace = self.look()?;
+        let clock = self.clock(&workplace.agent(&silent).facts()?);
+        let checked = self.depot.check(clock)?;
+        let mut steps = checked.steps(&self.depot.setting()?);
+        steps.extend(clock.problem());
+        Ok(steps)
+    }
+
+    /// What is known of the depot, seen from what is installed now.
+    pub(super) fn updates(&self) -> Result<Updates> {
+        let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
+        let known = self.depot.known()?;
+        let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
+        Ok(offer::updates(&known, &setting, &inventory, &staged, self.depot.attempt(), clock))
+    }
+
+    /// The way to what is wanted.
+    pub(super) fn plan(&self, wanted: &Wanted) -> Result<Way> {
+        let (_, inventory, _, clock) = self.place_in_fleet()?;
+        offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())
+    }
+
+    fn place_in_fleet(&self) -> Result<(Setting, Inventory, Workplace, Clock)> {
+        let setting = self.depot.setting()?;
+        let workplace = self.look()?;
+        let facts = workplace.agent(&silent).facts()?;
+        let model = if workplace.is_image() { None } else { firmware_model() };
+        let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model)?;
+        let clock = self.clock(&facts);
+        Ok((setting, inventory, workplace, clock))
+    }
+
+    /// The machine's clock, and the newest thing that was signed: the base that runs, and the list of the depot.
+    fn clock(&self, facts: &Facts) -> Clock {
+        let base = facts.home().map_or(0, |base| base.created);
+        let index = self.depot.known_if_any().map_or(0, |known| known.catalogue.index().created);
+        Clock { says: i64::try_from(now()).unwrap_or(i64::MAX), signed: base.max(index) }
+    }
+
+    /// The packages that are staged.
+    pub(super) fn staged(&self) -> Result<Vec<Staged>> {
+        self.staging().list(&self.package_trust(self.look()?.trust())?, &self.program)
+    }
+
+    /// Whom to believe about packages: the newest the depot's roles name, else those the base was built with. Whether development builds
+    /// are taken is the base's to say.
+    pub(super) fn package_trust(&self, built_in: &TrustStore) -> Result<TrustStore> {
+        let Some(known) = self.depot.known_if_any() else { return Ok(built_in.clone()) };
+        let newest = known.depot.targets().trust_store(built_in.product(), built_in.development_allowed());
+        newest.at(|| "the keys the depot names".into())
+    }
+
+    /// Opens a package that is to be installed and checks all of it. It must be signed for whom the depot names now, and for the keys the
+    /// base was built with too: the running base's initramfs and this program read slots by those, and would not know it again.
+    pub(super) fn read(&self, file: File, name: &str) -> Result<PackageFile> {
+        let workplace = self.look()?;
+        let package = PackageFile::read(file, name, &self.package_trust(workplace.trust())?, &self.program)?;
+        let manifest = package.verified().manifest();
+        let known =
+            signature::verify(package.manifest(), package.signatures(), workplace.trust(), manifest.kind.into());
+        match known {
+            Ok(_) => Ok(package),
+            Err(cause) => {
+                Err(Trouble::UnknownToBase { release: format!("{} {}", manifest.name, manifest.version), cause }.into())
+            }
+        }
+    }
+
+    /// Fetches a package of the depot, unless it is staged. To be installed, it has to suit what runs now.
+    pub(super) fn stage_from_depot(&self, id: &PackageId, install: bool, hand: &Hand) -> Result<FromDepot> {
+        let mut steps = self.check()?;
+        let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
+        let known = self.depot.known()?;
+        let entry = offer::wanted(&known.catalogue, &inventory, id, install, clock.now())?;
+        let trust = self.package_trust(workplace.trust())?;
+        if let Some(staged) =
+            self.staging().list(&trust, &self.program)?.into_iter().find(|one| one.is_build(entry.build_id))
+        {
+            steps.push(format!("{id} is staged as {}", staged.id));
+            return Ok(FromDepot { id: staged.id, steps, fetched: false });
+        }
+        let name = id.target();
+        let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
+        let missing = |part: &Path| Bytes(target.length.0.saturating_sub(Download::there(part, target).0));
+        let part = self.staging().room_for(target.digest, missing, &name)?;
+        let url = format!("{}/targets/{}", self.depot.url(&setting)?, target.path(&name));
+        let progress = |phase, done, of| hand.show(phase, done, of);
+        let download = Download { url: &url, target, to: &part, progress: &progress };
+        download.run(&|| self.depot.fetcher(&setting))?;
+        let (staged, release) = self.staging().adopt(&part, &name, &trust, &self.program)?;
+        steps.push(format!("{release} is fetched and staged as {staged}"));
+        Ok(FromDepot { id: staged, steps, fetched: true })
+    }
+
+    /// A package of the depot that was fetched.
+    pub(super) fn staged_from_depot(&self, id: &PackageId) -> Result<(File, String)> {
+        let known = self.depot.known()?;
+        let entry = known.catalogue.entries().get(id).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
+        let staged = self.staged()?.into_iter().find(|one| one.is_build(entry.build_id));
+        self.staging().open(&staged.ok_or_else(|| Error::NotStaged(id.to_string()))?.id)
+    }
+}
+
+/// A package of the depot that is staged.
+pub(super) struct FromDepot {
+    /// As which.
+    pub(super) id: String,
+    /// What was done, a sentence each.
+    pub(super) steps: Vec<String>,
+    /// It was not there before.
+    pub(super) fetched: bool,
+}

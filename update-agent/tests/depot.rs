@@ -1,0 +1,405 @@
+//! An appliance and its depot: a keeper over a disk image file, a depot on a web server, and the real commands.
+
+#[expect(dead_code, reason = "shared with the crash tests, which use all of it")]
+#[path = "crash/fixtures.rs"]
+mod fixtures;
+
+mod depot_server;
+mod disk_file;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use depot_server::{Depot, Server, is_package};
+use fixtures::{Release, release, release_with, release_with_terms, trust};
+use formats::catalogue::{PackageId, Ring, Withdrawal};
+use formats::manifest::Kind;
+use serde_json::Value;
+use update_agent::depot::Places;
+use update_agent::reader::Program;
+use update_agent::serve::desk::Desk;
+use update_agent::serve::job::Jobs;
+use update_agent::serve::keeper::{Keeper, Setup};
+use update_agent::workplace::Place;
+
+const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
+
+struct Bench {
+    directory: tempfile::TempDir,
+    depot: Depot,
+    server: Server,
+    _keeper: Keeper,
+}
+
+impl Bench {
+    /// An appliance with base 1 and site 10, and a depot with nothing in it.
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        disk_file::write(&path("disk.img"), |_| 1);
+        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
+        let depot = Depot::new();
+        let server = Server::start(depot.files());
+        fs::create_dir(path("shipped")).unwrap();
+        fs::write(path("shipped/root.json"), depot.root(1)).unwrap();
+        fs::write(path("shipped/depot.json"), format!(r#"{{"format":1,"url":"{}"}}"#, server.url)).unwrap();
+        let place = Place {
+            disk: Some(path("disk.img")),
+            trust: Some(path("trust.json")),
+            report: PathBuf::new(),
+            journal: Some(path("data/bulkhead")),
+        };
+        let desk = Desk {
+            place,
+            data: path("data"),
+            program: Program::at(AGENT),
+            jobs: Jobs::default(),
+            depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
+            network_hook: path("network"),
+        };
+        let keeper = Keeper::start(Setup { desk, socket: path("agent.sock"), program: AGENT.into() }).unwrap();
+        Self { directory, depot, server, _keeper: keeper }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn add(&mut self, release: &Release) -> PackageId {
+        let id = self.depot.add(&release.manifest, &release.package);
+        self.publish();
+        id
+    }
+
+    fn publish(&mut self) {
+        self.depot.version += 1;
+        self.server.publish(&self.depot);
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(AGENT).args(arguments).arg("--socket").arg(self.path("agent.sock")).output().unwrap()
+    }
+
+    fn text(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {errors}"))
+    }
+}
+
+fn needing(kind: Kind, sequence: u64, base: Option<&str>, site: Option<&str>) -> Release {
+    release_with(kind, sequence, |manifest| {
+        manifest.requires.base = base.map(|range| range.parse().unwrap());
+        manifest.requires.site = site.map(|range| range.parse().unwrap());
+    })
+}
+
+#[test]
+fn what_the_depot_offers_is_listed_with_a_sentence_each() {
+    let mut bench = Bench::new();
+    let text = bench.text(&["list"], 5);
+    assert!(text.contains("nothing is known of the depot yet") && text.contains("[not-checked]"), "{text}");
+
+    bench.add(&release(Kind::Base, 1));
+    bench.add(&release(Kind::Base, 2));
+    bench.add(&needing(Kind::Site, 30, Some(">=2"), None));
+    let withdrawn = bench.add(&release(Kind::Base, 3));
+    let date = "2026-01-02".parse().unwrap();
+    bench.depot.listing(&withdrawn).withdrawn = Some(Withdrawal { date, reason: "it loses data".into() });
+    bench.publish();
+    let text = bench.text(&["check"], 0);
+    for wanted in [
+        "has news: 4 packages",
+        "base/demo-base-1.0.0 is installed",
+        "base/demo-base-2.0.0 is available",
+        "base/demo-base-3.0.0 is not available: withdrawn on 2026-01-02: it loses data",
+        "base/demo-base-2.0.0 first",
+    ] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>().join("\n"), bench.text(&["list"], 0).trim_end());
+
+    let list = bench.json(&["list", "--json"]);
+    let row = list["updates"].as_array().unwrap().iter().find(|row| row["package"] == "site/demo-site-30.0.0").unwrap();
+    assert_eq!((&row["standing"], &row["first"]), (&"blocked".into(), &"base/demo-base-2.0.0".into()), "{row}");
+    assert_eq!(list["attempt"]["problem"], Value::Null, "{list}");
+}
+
+#[test]
+fn a_plan_says_every_step_and_a_blocked_one_what_comes_first() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    bench.add(&needing(Kind::Site, 30, Some(">=2"), None));
+    bench.text(&["check"], 0);
+    let text = bench.text(&["plan", "--to", "site/demo-site-30.0.0"], 0);
+    assert!(
+        text.starts_with("1. install base/demo-base-2.0.0") && text.contains("2. install site/demo-site-30.0.0"),
+        "{text}"
+    );
+    assert_eq!(bench.json(&["plan", "--json"])["steps"].as_array().unwrap().len(), 2);
+    let text = bench.text(&["plan", "--to", "site/demo-site-31.0.0"], 5);
+    assert!(text.contains("site/demo-site-31.0.0") && text.contains("[blocked]"), "{text}");
+}
+
+#[test]
+fn a_check_of_an_unchanged_depot_costs_two_requests_and_the_timestamp() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    bench.text(&["check"], 0);
+    bench.server.counts();
+    assert!(bench.text(&["check"], 0).contains("has nothing new"));
+    let (asked, sent) = bench.server.counts();
+    assert_eq!(asked, ["metadata/2.root.json", "metadata/timestamp.json"]);
+    assert!(sent < 1000, "{sent}");
+}
+
+#[test]
+fn a_failed_check_says_why_and_loses_nothing() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    bench.text(&["check"], 0);
+    let good = bench.depot.files();
+
+    bench.depot.version = 1;
+    bench.server.publish(&bench.depot);
+    let text = bench.text(&["check"], 4);
+    assert!(text.contains("version 1; version 2 was seen before") && text.contains("[depot-rollback]"), "{text}");
+    let text = bench.text(&["list"], 0);
+    assert!(
+        text.contains("the last check failed, so this may be old") && text.contains("base-2.0.0 is available"),
+        "{text}"
+    );
+
+    bench.depot.version = 3;
+    bench.depot.expires = "2024-01-31T00:00:00Z";
+    bench.server.publish(&bench.depot);
+    let text = bench.text(&["check"], 4);
+    for wanted in [
+        "it was good until 2024-01-31",
+        "the clock of this appliance says 20",
+        "signed is of 2023-11-14",
+        "[depot-expired]",
+    ] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+
+    let mut stranger = Depot::new();
+    stranger.roots = vec![90];
+    stranger.version = 9;
+    let mut files = stranger.files();
+    files.remove("metadata/1.root.json");
+    let forged = String::from_utf8(files["metadata/timestamp.json"].clone()).unwrap().replace("2099", "2098");
+    files.insert("metadata/timestamp.json".into(), forged.into_bytes());
+    bench.server.state.lock().unwrap().files = files;
+    let text = bench.text(&["check"], 4);
+    assert!(text.contains("0 of 1 needed signatures") && text.contains("[depot-untrusted]"), "{text}");
+
+    bench.server.state.lock().unwrap().files.clear();
+    let text = bench.text(&["check"], 6);
+    assert!(
+        text.contains("timestamp.json: the depot does not have it") && text.contains("[depot-incomplete]"),
+        "{text}"
+    );
+
+    fs::write(bench.path("data/bulkhead/depot.json"), r#"{"format":1,"url":"http://127.0.0.1:1/x"}"#).unwrap();
+    let text = bench.text(&["check"], 6);
+    assert!(
+        text.contains("cannot fetch \"http://127.0.0.1:1/x/metadata/") && text.contains("[depot-unreachable]"),
+        "{text}"
+    );
+
+    fs::remove_file(bench.path("data/bulkhead/depot.json")).unwrap();
+    bench.server.state.lock().unwrap().files = good;
+    assert!(bench.text(&["check"], 0).contains("has nothing new"));
+    assert!(!bench.text(&["list"], 0).contains("failed"));
+}
+
+#[test]
+fn a_root_that_came_after_the_base_is_followed_and_never_left_again() {
+    let mut bench = Bench::new();
+    bench.depot.roots.extend([50, 51]);
+    bench.add(&release(Kind::Base, 2));
+    bench.text(&["check"], 0);
+    bench.server.counts();
+    bench.text(&["check"], 0);
+    assert_eq!(bench.server.counts().0[0], "metadata/4.root.json", "two roots behind it was, once");
+
+    // Whoever has the disk in hand cannot slip in a root of his own.
+    let file = bench.path("data/bulkhead/depot/metadata.json");
+    let mut kept: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let mut stranger = Depot::new();
+    stranger.roots = vec![90, 91];
+    kept["roots"] = serde_json::json!([String::from_utf8(stranger.root(2)).unwrap()]);
+    fs::write(&file, kept.to_string()).unwrap();
+    bench.server.counts();
+    bench.text(&["check"], 0);
+    assert_eq!(bench.server.counts().0[..3], ["metadata/2.root.json", "metadata/3.root.json", "metadata/4.root.json"]);
+}
+
+#[test]
+fn a_ring_opens_when_its_time_has_come_and_not_before() {
+    let mut bench = Bench::new();
+    let id = bench.add(&release(Kind::Base, 2));
+    let ring = |name: &str, share| Ring { name: name.into(), share };
+    bench.depot.index.rings = vec![ring("early", 500), ring("late", 500)];
+    let opens = [("early".into(), 1_700_000_000), ("late".into(), 4_000_000_000)];
+    bench.depot.listing(&id).opens = opens.into();
+    bench.publish();
+    for (ring, wanted) in
+        [("early", "is available"), ("late", "is not available: opens on 2096-10-02 for ring \"late\"")]
+    {
+        fs::create_dir_all(bench.path("data/bulkhead")).unwrap();
+        fs::write(bench.path("data/bulkhead/depot.json"), format!(r#"{{"format":1,"ring":"{ring}"}}"#)).unwrap();
+        let text = bench.text(&["check"], 0);
+        assert!(text.contains(wanted), "{ring}: {text}");
+    }
+}
+
+/// So much of a package that cuts and ranges mean something.
+fn long(sequence: u64) -> Release {
+    let words: Vec<String> = (0..9_000).map(|number| (number * 7919 % 104_729).to_string()).collect();
+    release_with_terms(Kind::Base, sequence, &words.join(" "))
+}
+
+#[test]
+fn a_download_that_is_cut_five_times_costs_hardly_more_than_the_package() {
+    let mut bench = Bench::new();
+    let package = long(2);
+    let id = bench.add(&package).to_string();
+    let size = package.package.len();
+    bench.server.state.lock().unwrap().cuts = vec![size / 10, size / 7, 1, size / 3, size / 20];
+    bench.text(&["check"], 0);
+    bench.server.counts();
+    let text = bench.text(&["stage", &id], 0);
+    assert!(text.contains("demo-base 2.0.0 is fetched and staged as"), "{text}");
+    let (asked, _) = bench.server.counts();
+    let of_package: Vec<&String> = asked.iter().filter(|path| is_package(path)).collect();
+    assert_eq!(of_package.len(), 6, "{asked:?}");
+    let sent = bench.server.state.lock().unwrap().sent_of_packages;
+    assert!(sent >= size as u64 && sent * 100 <= size as u64 * 102, "{sent} of {size}");
+
+    let staged = fs::read_dir(bench.path("data/bulkhead/staged")).unwrap().map(|entry| entry.unwrap().path());
+    let staged: Vec<PathBuf> = staged.collect();
+    assert_eq!(staged.len(), 1, "{staged:?}");
+    assert_eq!(fs::read(&staged[0]).unwrap(), package.package);
+    assert!(bench.text(&["list"], 0).contains("it is staged"));
+    assert!(bench.text(&["stage", &id], 0).contains("is staged as"));
+    assert!(!bench.server.counts().0.iter().any(|path| is_package(path)), "it is there already");
+    assert!(bench.text(&["eula", &id], 0).contains("7919"));
+}
+
+#[test]
+fn what_lies_there_of_a_download_is_gone_on_with_and_never_believed() {
+    let mut bench = Bench::new();
+    let package = long(2);
+    let id = bench.add(&package).to_string();
+    let digest = formats::Digest::of(&package.package).short();
+    let part = bench.path("data/bulkhead/staged").join(format!("{digest}.part"));
+    let half = package.package.len() / 2;
+    let mut spoilt = package.package[..half].to_vec();
+    spoilt[100] ^= 1;
+    for (there, sent) in [
+        (&package.package[..half], package.package.len() - half),
+        (&spoilt[..], package.package.len() - half + package.package.len()),
+        (&package.package[..], 0),
+        (&[&package.package[..], b"more"].concat()[..], package.package.len()),
+    ] {
+        fs::create_dir_all(part.parent().unwrap()).unwrap();
+        fs::write(&part, there).unwrap();
+        fs::write(part.with_file_name("0123456789abcdef.part"), "of another").unwrap();
+        bench.server.state.lock().unwrap().sent_of_packages = 0;
+        let text = bench.text(&["stage", &id], 0);
+        assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, sent as u64, "{text}");
+        let staged = text.split("staged as ").nth(1).unwrap()[..16].to_owned();
+        assert_eq!(bench.text(&["staged"], 0).lines().count(), 1);
+        assert!(!part.with_file_name("0123456789abcdef.part").exists());
+        bench.text(&["discard", &staged], 0);
+    }
+}
+
+#[test]
+fn a_server_without_ranges_and_one_that_lies_are_survived() {
+    let mut bench = Bench::new();
+    let package = long(2);
+    let id = bench.add(&package).to_string();
+    {
+        let mut state = bench.server.state.lock().unwrap();
+        state.no_ranges = true;
+        state.cuts = vec![5000];
+    }
+    bench.text(&["stage", &id], 0);
+    let staged = bench.json(&["staged", "--json"])[0]["id"].as_str().unwrap().to_owned();
+    bench.text(&["discard", &staged], 0);
+
+    let path = bench.depot.files().keys().find(|path| path.ends_with("base-2.0.0.pkg")).unwrap().clone();
+    bench.server.state.lock().unwrap().files.get_mut(&path).unwrap()[3000] ^= 1;
+    let text = bench.text(&["stage", &id], 4);
+    assert!(
+        text.contains("SHA-256 is not the one that was signed for") && text.contains("[depot-untrusted]"),
+        "{text}"
+    );
+    bench.server.state.lock().unwrap().files.get_mut(&path).unwrap().extend(vec![0; 100_000]);
+    bench.server.state.lock().unwrap().sent_of_packages = 0;
+    bench.text(&["stage", &id], 4);
+    bench.server.state.lock().unwrap().files.remove(&path);
+    let text = bench.text(&["stage", &id], 6);
+    assert!(text.contains("[depot-incomplete]"), "{text}");
+    assert_eq!(bench.json(&["staged", "--json"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_package_of_the_depot_is_installed_by_its_id_when_it_is_its_turn() {
+    let mut bench = Bench::new();
+    let base = bench.add(&release(Kind::Base, 2)).to_string();
+    let site = bench.add(&needing(Kind::Site, 30, Some(">=2"), None)).to_string();
+    let late = bench.add(&release(Kind::Base, 3));
+    let date = "2026-01-02".parse().unwrap();
+    bench.depot.listing(&late).withdrawn = Some(Withdrawal { date, reason: "it loses data".into() });
+    bench.publish();
+    for (id, wanted, code) in [
+        (site.as_str(), "base/demo-base-2.0.0 first", "[blocked]"),
+        (&late.to_string(), "withdrawn on 2026-01-02: it loses data", "[not-offered]"),
+        ("base/demo-base-9.0.0", "has no package \"base/demo-base-9.0.0\"", "[not-found]"),
+    ] {
+        let text = bench.text(&["install", id], if code == "[not-found]" { 6 } else { 5 });
+        assert!(text.contains(wanted) && text.contains(code), "{id}: {text}");
+    }
+    let text = bench.text(&["install", &base], 0);
+    for wanted in ["is fetched and staged", "base slot B holds demo-base 2.0.0", "starts on trial"] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+    assert_eq!(bench.json(&["staged", "--json"]), serde_json::json!([]), "nothing of it is left");
+}
+
+#[test]
+fn keys_that_were_taken_away_sign_nothing_any_more_and_new_ones_wait_for_a_base_that_knows_them() {
+    let mut bench = Bench::new();
+    let old = release(Kind::Base, 2);
+    let file = bench.path("two.pkg");
+    fs::write(&file, &old.package).unwrap();
+    bench.depot.base_key = 7;
+    bench.publish();
+    bench.text(&["check"], 0);
+    let text = bench.text(&["install", file.to_str().unwrap()], 4);
+    assert!(text.contains("[wrong-key]"), "{text}");
+}
+
+#[test]
+fn room_is_measured_before_the_first_byte_is_fetched() {
+    let mut bench = Bench::new();
+    let mut entry_lies = long(2);
+    let id = bench.depot.add_of_size(&entry_lies.manifest, &entry_lies.package, 1 << 50).to_string();
+    entry_lies.package.clear();
+    bench.publish();
+    let text = bench.text(&["stage", &id], 6);
+    assert!(text.contains("[no-space]"), "{text}");
+    assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, 0);
+}
