@@ -95,7 +95,8 @@ impl Facts {
 
     /// The highest sequence of each package line that was ever committed, as far as disk and journal tell. A good base slot was
     /// committed, whatever the journal has forgotten; but after a lost boot state every signed slot counts as good, so the slot that is
-    /// not first has to do without when the journal knows its release and nothing of a commit.
+    /// not first has to do without when the journal knows its release and nothing of a commit. In the order of kind and name, whichever
+    /// was committed first.
     pub fn floors(&self) -> Vec<Floor> {
         let mut floors = self.history.floors();
         for slot in SlotId::BOTH.into_iter().filter(|slot| self.is_good(*slot)) {
@@ -103,6 +104,7 @@ impl Facts {
                 Floor::raise(&mut floors, base.kind, &base.name, base.sequence);
             }
         }
+        floors.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
         floors
     }
 
