@@ -156,8 +156,7 @@ mod tests {
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
         let trust = TrustStore::new("demo", Vec::new(), BTreeMap::new(), true).unwrap();
         let stopped = folder.path().join("stopped");
-        let site =
-            Mounted { hook, stopped, hook_limit: Duration::from_millis(300), ..Mounted::new(BTreeMap::new(), trust) };
+        let site = Mounted { hook, stopped, ..Mounted::new(BTreeMap::new(), trust) };
         (site, folder)
     }
 
@@ -179,9 +178,11 @@ mod tests {
         let (site, _folder) = with_hook("exit 3");
         let problem = site.stop().unwrap_err().to_string();
         assert!(problem.contains("site stop\" failed: exit status: 3"), "{problem}");
-        let (site, folder) = with_hook("sleep 60 & echo $! >child; wait");
+        let (site, folder) = with_hook("sleep 600 & echo $! >child; wait");
+        // Long enough for a shell to begin on a busy machine.
+        let site = Mounted { hook_limit: Duration::from_secs(3), ..site };
         let problem = site.start().unwrap_err().to_string();
-        assert!(problem.contains("was not done after 0 s and was ended"), "{problem}");
+        assert!(problem.contains("was not done after 3 s and was ended"), "{problem}");
         let child = fs::read_to_string(folder.path().join("child")).unwrap();
         sleep(POLL);
         let state = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
