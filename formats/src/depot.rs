@@ -117,11 +117,12 @@ fn check_url(field: &'static str, url: &str) -> Result<()> {
 }
 
 fn check_authority(authority: &str, plain: impl Fn(&str) -> bool) -> bool {
-    let port_is_one = |port: &str| port.len() <= 5 && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let port_is_one = |port: &str| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.len() <= 5 && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
-        let port = port.strip_prefix(':');
-        let ends = authority.ends_with(']') || port.is_some_and(port_is_one);
+        let ends = port.is_empty() || port.strip_prefix(':').is_some_and(port_is_one);
         return address.parse::<std::net::Ipv6Addr>().is_ok() && ends;
     }
     match authority.split_once(':') {
@@ -192,6 +193,7 @@ mod tests {
             "http://depot.example\r\nX: y",
             "http://[::1",
             "http://[::1]x",
+            "http://[::1]x]",
             "http://[x]",
             "http://d\u{e9}pot.example",
         ] {
