@@ -59,6 +59,7 @@ pub fn complete(recipe: &Recipe, plan: &Plan, keys: &Keys, trees: Trees) -> Resu
     keep_modules(recipe, &mut base, &release)?;
     let programs = Programs::read(recipe)?;
     base.insert("usr/bin/update-agent", Node::file(&programs.agent, 0o755, plan.created));
+    super::depot::add(recipe, &mut base, plan.created)?;
     for directory in MOUNT_POINTS {
         ensure_directory(&mut base, directory, plan.created)?;
     }

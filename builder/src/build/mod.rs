@@ -4,6 +4,7 @@
 //! that looks finished. The bytes depend on the recipe, its sources, the keys and this program's version only.
 
 mod boot_files;
+mod depot;
 mod disk;
 mod inputs;
 mod packages;

@@ -137,8 +137,16 @@ fn manifest(
         version: slot.version.clone(),
         build_id,
         sequence: slot.sequence,
-        requires: Requires { base: site.and_then(|site| site.requires_base.clone()), site: None },
-        effects: Effects { reboot: !is_site, site_downtime: true, client_upgrade: false, soak_hours: None },
+        requires: Requires {
+            base: site.and_then(|site| site.requires_base.clone()),
+            site: recipe.product.requires_site.clone().filter(|_| !is_site),
+        },
+        effects: Effects {
+            reboot: !is_site,
+            site_downtime: true,
+            client_upgrade: site.is_some_and(|site| site.client_upgrade),
+            soak_hours: site.and_then(|site| site.soak_hours),
+        },
         image: Some(ImageInfo {
             size: written.size,
             data_blocks: written.data_blocks,
@@ -149,11 +157,11 @@ fn manifest(
         }),
         members,
         created: plan.created,
-        support_end: None,
+        support_end: site.map_or(recipe.product.support_end, |site| site.support_end),
         site: site.map(|site| SiteInfo {
             hostname: site.hostname.clone(),
-            licences: None,
-            expires: None,
+            licences: site.licences,
+            expires: site.expires,
             entry_points: BTreeMap::new(),
         }),
         health: health.clone(),

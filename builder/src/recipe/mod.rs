@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use formats::Bytes;
 use formats::health::{Check, Trial};
+use formats::manifest::Date;
 use semver::Version;
 use serde::Deserialize;
 
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub base: Base,
     /// The application, if the image ships with one.
     pub site: Option<Site>,
+    /// Where appliances look for packages.
+    pub depot: Option<Depot>,
     /// Files of the build host that end up in the image.
     #[serde(default)]
     pub host: Host,
@@ -61,6 +64,10 @@ pub struct Product {
     pub seed: Option<String>,
     /// Timestamp of everything in the image, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Never the clock of the build host.
     pub source_date_epoch: i64,
+    /// Versions of the site this base runs, for example `>=12`. Default: any, or no site.
+    pub requires_site: Option<semver::VersionReq>,
+    /// Last day on which this base is supported, for example `2031-12-31`. Default: not said.
+    pub support_end: Option<Date>,
     /// Release notes of the base package, a Markdown file. Default: name and version.
     pub notes: Option<PathBuf>,
     /// Licence terms to accept before the base package is installed, a text file. Default: none.
@@ -148,6 +155,17 @@ pub struct Site {
     pub hostname: String,
     /// Versions of the base it runs on, for example `>=1.2, <2`. Default: any.
     pub requires_base: Option<semver::VersionReq>,
+    /// Last day on which this site is supported. Default: not said.
+    pub support_end: Option<Date>,
+    /// Licences included. Default: not counted.
+    pub licences: Option<u32>,
+    /// Last day on which the site may be used. Default: none.
+    pub expires: Option<Date>,
+    /// Client programs have to be upgraded after an installation. Default: false.
+    #[serde(default)]
+    pub client_upgrade: bool,
+    /// Hours that clients need for fetching this release, before the next one may be installed. Default: none.
+    pub soak_hours: Option<u32>,
     /// Release notes of the site package, a Markdown file. Default: name and version.
     pub notes: Option<PathBuf>,
     /// Licence terms to accept before the site package is installed, a text file. Default: none.
@@ -195,6 +213,23 @@ pub struct Mmdebstrap {
     pub include: Vec<String>,
     /// Mirror. Default: the build host's own apt sources.
     pub mirror: Option<String>,
+}
+
+/// `[depot]`: where appliances look for packages, and whom they believe about it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Depot {
+    /// Address of the depot's folder, for example `http://depot.example/demo`.
+    pub url: String,
+    /// What to follow there. Default: `stable`.
+    #[serde(default = "default_channel")]
+    pub channel: String,
+    /// The first root of the depot, `metadata/1.root.json`.
+    pub root: PathBuf,
+}
+
+fn default_channel() -> String {
+    formats::depot::CHANNEL.to_owned()
 }
 
 /// `[host]`: files of the build host.

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use formats::Bytes;
+use formats::depot::Setting;
 use formats::health::{Check, Trial, check_list};
 
 use super::{Layer, Recipe};
@@ -28,6 +29,8 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
         return Err(format!("product.source-date-epoch = {epoch} is not between 0 and {MAX_EPOCH} (year 2106)"));
     }
     signers(recipe)?;
+    depot(recipe)?;
+    pair(recipe)?;
     sizes(recipe)?;
     kernel(recipe)?;
     layers("base.layer", &recipe.base.layers)?;
@@ -38,14 +41,35 @@ pub(super) fn validate(recipe: &Recipe) -> Result<(), String> {
         sequence("site.sequence", site.sequence)?;
         layers("site.layer", &site.layers)?;
         health("site", &site.health, site.trial)?;
-        if let Some(range) = &site.requires_base
-            && !range.matches(&product.version)
-        {
-            let version = &product.version;
-            return Err(format!("site.requires-base = \"{range}\" does not accept this recipe's own base {version}"));
-        }
     }
     Ok(())
+}
+
+fn depot(recipe: &Recipe) -> Result<(), String> {
+    let Some(depot) = &recipe.depot else { return Ok(()) };
+    let setting = Setting { url: Some(depot.url.clone()), channel: Some(depot.channel.clone()), ..Setting::default() };
+    setting.checked().map(drop).map_err(|error| format!("depot: {error}"))
+}
+
+/// Base and site of one recipe have to accept each other.
+fn pair(recipe: &Recipe) -> Result<(), String> {
+    let version = &recipe.product.version;
+    if let Some(range) =
+        recipe.site.as_ref().and_then(|site| site.requires_base.as_ref()).filter(|range| !range.matches(version))
+    {
+        return Err(format!("site.requires-base = \"{range}\" does not accept this recipe's own base {version}"));
+    }
+    let Some(range) = &recipe.product.requires_site else { return Ok(()) };
+    match &recipe.site {
+        Some(site) if range.matches(&site.version) => Ok(()),
+        Some(site) => {
+            let version = &site.version;
+            Err(format!("product.requires-site = \"{range}\" does not accept this recipe's own site {version}"))
+        }
+        None => Err(format!(
+            "product.requires-site = \"{range}\", and this recipe has no site; its image would not be complete"
+        )),
+    }
 }
 
 fn signers(recipe: &Recipe) -> Result<(), String> {
@@ -238,7 +262,12 @@ mod tests {
                 "does not accept this recipe's own base 1.0.0",
             ),
         ];
-        for (from, to, expected) in cases {
+        let more = [
+            ("[kernel]", "[depot]\nurl=\"ftp://x\"\nroot=\"r\"\n[kernel]", "like http://depot.example/demo"),
+            ("[kernel]", "[depot]\nurl=\"http://x\"\nchannel=\"A b\"\nroot=\"r\"\n[kernel]", "depot: "),
+            ("sequence = 1", "sequence = 1\nrequires-site = \">=2\"", "this recipe has no site"),
+        ];
+        for (from, to, expected) in cases.into_iter().chain(more) {
             let error = outcome(from, to).expect_err(to);
             assert!(error.contains(expected), "{to}: {error}");
         }
