@@ -56,7 +56,7 @@ fn the_order_carries_the_floors_who_asked_and_what_follows_in_one_sector() {
     assert!(done.steps.iter().any(|step| step.contains("at the next start")), "{:?}", done.steps);
     let record = order(&disk).unwrap();
     let floor = |kind, name: &str, sequence| Floor { kind, name: name.into(), sequence };
-    assert_eq!(record.floors, [floor(Kind::Site, "demo-site", 10), floor(Kind::Base, "demo-base", 2)]);
+    assert_eq!(record.floors, [floor(Kind::Base, "demo-base", 2), floor(Kind::Site, "demo-site", 10)]);
     assert_eq!((record.then, record.by.as_str(), record.asked), (Then::PowerOff, "root", 77));
     let writes: Vec<_> = disk.log().into_iter().filter(|operation| matches!(operation, Operation::Write(_))).collect();
     assert!(matches!(&writes[..], [Operation::Write(w)] if w.bytes.len() == 512 && w.part == Part::State));
