@@ -44,6 +44,15 @@ pub fn encode(what: &'static str, value: &impl serde::Serialize) -> Result<Vec<u
     Ok(bytes)
 }
 
+/// The same, refused when it is longer than its reader allows.
+pub fn encode_within(what: &'static str, value: &impl serde::Serialize, limit: usize) -> Result<Vec<u8>> {
+    let bytes = encode(what, value)?;
+    if bytes.len() > limit {
+        return Err(Error::invalid(what, format!("{} bytes; at most {limit} are allowed", bytes.len())));
+    }
+    Ok(bytes)
+}
+
 /// `text` in a form that is safe on a console: control, invisible and non-ASCII characters escaped, at most 80 characters.
 pub fn shown(text: &str) -> String {
     shortened(text, SHOWN_CHARS)

@@ -75,11 +75,7 @@ impl Index {
     /// The JSON of this index. `Invalid` when it breaks a rule.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.check().map_err(|problem| Error::invalid(WHAT, problem))?;
-        let bytes = json::encode(WHAT, self)?;
-        if bytes.len() > MAX_SIZE {
-            return Err(Error::invalid(WHAT, format!("{} bytes; at most {MAX_SIZE} are allowed", bytes.len())));
-        }
-        Ok(bytes)
+        json::encode_within(WHAT, self, MAX_SIZE)
     }
 
     /// Reads and checks an index.

@@ -175,11 +175,7 @@ impl Manifest {
     /// The JSON bytes to be signed. `Invalid` when a field breaks its rule or the result is above [`MAX_SIZE`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         check::check(self).map_err(|problem| Error::invalid(WHAT, problem))?;
-        let bytes = json::encode(WHAT, self)?;
-        if bytes.len() > MAX_SIZE {
-            return Err(Error::invalid(WHAT, format!("{} bytes; at most {MAX_SIZE} are allowed", bytes.len())));
-        }
-        Ok(bytes)
+        json::encode_within(WHAT, self, MAX_SIZE)
     }
 
     /// Reads and checks a manifest. Its signature must have been verified over exactly these bytes before.
@@ -196,6 +192,12 @@ impl Manifest {
     pub fn image(&self) -> Result<&ImageInfo> {
         self.image.as_ref().ok_or_else(|| Error::invalid(WHAT, format!("a {} package has no image", self.kind)))
     }
+}
+
+/// Whether a release for the models `needed` runs on a machine that is one of `ours`, nobody knows which: it has to be for all of them.
+/// One that names no model runs on any; one that does, not on a machine of which nothing is known.
+pub fn runs_on(needed: &[String], ours: &[String]) -> bool {
+    needed.is_empty() || (!ours.is_empty() && ours.iter().all(|model| needed.contains(model)))
 }
 
 /// Before the fields are read: a required feature may well change what they look like.

@@ -11,6 +11,7 @@
 mod ahead;
 mod chunks;
 mod image;
+mod members;
 mod read;
 mod ustar;
 mod verify;

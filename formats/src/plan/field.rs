@@ -15,6 +15,8 @@ pub(super) struct Field<'a> {
     bases: Vec<Release<'a>>,
     /// The first is what runs; it may be nothing.
     sites: Vec<Option<Release<'a>>>,
+    /// Which of them go together, row by row of bases: asked for far more often than there are pairs.
+    pairs: Vec<bool>,
 }
 
 /// A pair, by indices.
@@ -54,23 +56,30 @@ impl<'a> Field<'a> {
             releases
         };
         let base = Release::installed(&inventory.base);
-        let bases = [base].into_iter().chain(chosen(Kind::Base)).collect();
+        let bases: Vec<Release<'a>> = [base].into_iter().chain(chosen(Kind::Base)).collect();
         let site = inventory.site.as_ref().map(Release::installed);
         let more = if site.is_some() || first_site { chosen(Kind::Site) } else { Vec::new() };
-        let sites = [site].into_iter().chain(more.into_iter().map(Some)).collect();
-        Self { bases, sites }
+        let sites: Vec<Option<Release<'a>>> = [site].into_iter().chain(more.into_iter().map(Some)).collect();
+        let row = |base: &Release<'a>| sites.iter().map(|site| goes_together(base, site.as_ref())).collect::<Vec<_>>();
+        let pairs = bases.iter().flat_map(row).collect();
+        Self { bases, sites, pairs }
+    }
+
+    /// The field of what may be had.
+    pub(super) fn available(inventory: &'a Inventory, candidates: &[Candidate<'a>], first_site: bool) -> Self {
+        Self::new(inventory, candidates, |candidate| candidate.availability.is_available(), first_site)
     }
 
     /// The best pair that can be reached: the newest site, and of its bases the newest.
     pub(super) fn newest(&self) -> Node {
         let mut reached = vec![false; self.sites.len()];
         let mut best = Node::START;
-        for (b, base) in self.bases.iter().enumerate() {
+        for b in 0..self.bases.len() {
             // Whether something left of this site in this row is reached.
             let mut left = false;
-            for (s, (site, above)) in self.sites.iter().zip(&mut reached).enumerate() {
+            for (s, above) in reached.iter_mut().enumerate() {
                 let node = Node { base: b, site: s };
-                if node == Node::START || ((left || *above) && goes_together(base, site.as_ref())) {
+                if node == Node::START || ((left || *above) && self.is_pair(node)) {
                     left = true;
                     *above = true;
                     if (s, b) > (best.site, best.base) {
@@ -116,12 +125,12 @@ impl<'a> Field<'a> {
         // The nearest node below in each column, and to the right in this row.
         let mut below = vec![FAR; width];
         let rows = steps.chunks_exact_mut(width.max(1));
-        for ((b, base), row) in self.bases.iter().enumerate().zip(rows).rev() {
+        for (b, row) in rows.enumerate().rev() {
             let mut right = FAR;
-            for (((s, site), below), cell) in self.sites.iter().enumerate().zip(&mut below).zip(row).rev() {
+            for (s, (below, cell)) in below.iter_mut().zip(row).enumerate().rev() {
                 let node = Node { base: b, site: s };
                 // The start is there, whether its parts suit each other or not.
-                if node != Node::START && !goes_together(base, site.as_ref()) {
+                if node != Node::START && !self.is_pair(node) {
                     continue;
                 }
                 let after = right.min(*below);
@@ -162,12 +171,17 @@ impl<'a> Field<'a> {
     }
 
     fn is_pair(&self, node: Node) -> bool {
-        self.base(node).is_some_and(|base| goes_together(&base, self.site(node).as_ref()))
+        self.pairs.get(node.at(self.sites.len())).copied().unwrap_or(false)
     }
 }
 
 impl Node {
     pub(super) const START: Self = Self { base: 0, site: 0 };
+
+    /// Where it stands in rows of this width.
+    const fn at(self, width: usize) -> usize {
+        self.base.saturating_mul(width).saturating_add(self.site)
+    }
 }
 
 struct Distances {
@@ -177,8 +191,7 @@ struct Distances {
 
 impl Distances {
     fn of(&self, node: Node) -> u16 {
-        let at = node.base.saturating_mul(self.width).saturating_add(node.site);
-        self.steps.get(at).copied().unwrap_or(FAR)
+        self.steps.get(node.at(self.width)).copied().unwrap_or(FAR)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Inventory, Options, Target, plan, sentence};
-use crate::catalogue::{Availability, PackageId};
+use super::field::Field;
+use super::{Candidate, Inventory, sentence, to_package};
+use crate::catalogue::{Availability, Entry, PackageId};
 use crate::manifest::Kind;
 
 /// One line of the list of updates.
@@ -42,16 +43,31 @@ pub enum Standing {
 /// Every candidate, in the order of kind, name and version. The state of one does not depend on that of another: after an installation the
 /// list is made again from the same catalogue.
 pub fn list(inventory: &Inventory, candidates: &[Candidate<'_>]) -> Vec<Row> {
-    let mut rows: Vec<Row> = candidates
-        .iter()
-        .map(|candidate| Row { package: candidate.entry.id(), standing: standing(inventory, candidates, candidate) })
-        .collect();
+    let [others, sites] = [false, true].map(|first_site| Field::available(inventory, candidates, first_site));
+    let field = |kind| if kind == Kind::Site { &sites } else { &others };
+    let stands =
+        |one: &Candidate<'_>| standing(inventory, candidates, field(one.entry.kind), one.entry, &one.availability);
+    let mut rows: Vec<Row> =
+        candidates.iter().map(|one| Row { package: one.entry.id(), standing: stands(one) }).collect();
     rows.sort_by(|one, other| one.package.cmp(&other.package));
     rows
 }
 
-fn standing(inventory: &Inventory, candidates: &[Candidate<'_>], candidate: &Candidate<'_>) -> Standing {
-    let entry = candidate.entry;
+/// The line of one package; nothing when it is no candidate.
+pub fn row(inventory: &Inventory, candidates: &[Candidate<'_>], package: &PackageId) -> Option<Row> {
+    let candidate = candidates.iter().find(|candidate| candidate.entry.id() == *package)?;
+    let field = Field::available(inventory, candidates, package.kind() == Kind::Site);
+    let standing = standing(inventory, candidates, &field, candidate.entry, &candidate.availability);
+    Some(Row { package: package.clone(), standing })
+}
+
+fn standing<'a>(
+    inventory: &'a Inventory,
+    candidates: &[Candidate<'a>],
+    available: &Field<'a>,
+    entry: &Entry,
+    availability: &Availability,
+) -> Standing {
     let installed = match entry.kind {
         Kind::Base => Some(&inventory.base),
         Kind::Site => inventory.site.as_ref(),
@@ -63,12 +79,12 @@ fn standing(inventory: &Inventory, candidates: &[Candidate<'_>], candidate: &Can
     if installed.is_some_and(|one| one.name == entry.name && entry.sequence <= one.sequence) {
         return Standing::Superseded;
     }
-    if !candidate.availability.is_available() {
-        return Standing::NotAvailable(candidate.availability.clone());
+    if !availability.is_available() {
+        return Standing::NotAvailable(availability.clone());
     }
-    match plan(inventory, candidates, &Target::Package(entry.id()), Options::default()) {
-        Ok(plan) => {
-            let first = plan.steps.into_iter().next().map(|step| step.package).filter(|first| *first != entry.id());
+    match to_package(inventory, candidates, available, &entry.id()) {
+        Ok(steps) => {
+            let first = steps.first().map(|step| step.id()).filter(|first| *first != entry.id());
             match first.and_then(|first| Some((sentence::after(inventory, entry, first.clone())?, first))) {
                 Some((blocked, first)) => Standing::Blocked { sentence: blocked.to_string(), first: Some(first) },
                 None => Standing::Available,

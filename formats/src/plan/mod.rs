@@ -20,7 +20,7 @@ mod list;
 mod sentence;
 
 pub use inventory::{FORMAT, Installed, Inventory};
-pub use list::{Row, Standing, list};
+pub use list::{Row, Standing, list, row};
 pub use sentence::{Blocked, Missing, Unmet};
 
 use field::Field;
@@ -125,24 +125,27 @@ pub fn plan(
 ) -> Result<Plan, Blocked> {
     let entries = match target {
         Target::Newest => {
-            let field = Field::new(inventory, candidates, |candidate| candidate.availability.is_available(), false);
+            let field = Field::available(inventory, candidates, false);
             let goal = field.newest();
             field.way(|node| node == goal).unwrap_or_default()
         }
-        Target::Package(id) => to_package(inventory, candidates, id)?,
+        Target::Package(id) => {
+            let available = Field::available(inventory, candidates, id.kind() == Kind::Site);
+            to_package(inventory, candidates, &available, id)?
+        }
     };
     Ok(Plan::of(&entries, inventory, options))
 }
 
+/// The steps to a package. `available` is the field of what may be had, with a first site when the package is one.
 fn to_package<'a>(
     inventory: &'a Inventory,
     candidates: &[Candidate<'a>],
+    available: &Field<'a>,
     id: &PackageId,
 ) -> Result<Vec<&'a Entry>, Blocked> {
     let wanted = sentence::settled(inventory, candidates, id)?;
-    let first_site = wanted.entry.kind == Kind::Site;
-    let field = Field::new(inventory, candidates, |candidate| candidate.availability.is_available(), first_site);
-    match way_to(&field, wanted.entry) {
+    match way_to(available, wanted.entry) {
         Some(steps) => Ok(steps),
         None => Err(sentence::no_way(inventory, candidates, wanted.entry)),
     }

@@ -7,7 +7,7 @@ use semver::{Version, VersionReq};
 use super::field::Field;
 use super::{Candidate, Inventory, way_to};
 use crate::catalogue::{Availability, Entry, PackageId};
-use crate::manifest::Kind;
+use crate::manifest::{Kind, runs_on};
 
 /// A package that cannot be installed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,9 +127,7 @@ impl fmt::Display for Unmet {
 pub(super) fn misfit(inventory: &Inventory, entry: &Entry) -> Option<Missing> {
     let package = || entry.id();
     let ours = &inventory.hardware;
-    let suits =
-        entry.hardware.is_empty() || (!ours.is_empty() && ours.iter().all(|model| entry.hardware.contains(model)));
-    if !suits {
+    if !runs_on(&entry.hardware, ours) {
         return Some(Missing::Hardware { package: package(), needed: entry.hardware.clone(), ours: ours.clone() });
     }
     let installed = match entry.kind {

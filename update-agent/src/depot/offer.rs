@@ -194,7 +194,7 @@ pub fn wanted<'a>(
     now: i64,
 ) -> Result<&'a Entry> {
     let candidates = candidates(catalogue, inventory, now);
-    let row = plan::list(inventory, &candidates).into_iter().find(|row| row.package == *id);
+    let row = plan::row(inventory, &candidates, id);
     let (Some(entry), Some(row)) = (catalogue.entries().get(id), row) else {
         return Err(Trouble::NotInDepot(id.clone()).into());
     };

@@ -3,7 +3,7 @@
 //! That the package is signed, by whom it must be, and for this product, is settled by then: there is no manifest otherwise.
 
 use formats::Bytes;
-use formats::manifest::{Kind, Manifest};
+use formats::manifest::{Kind, Manifest, runs_on};
 use formats::site::{Mismatch, check_pair};
 use semver::{Version, VersionReq};
 
@@ -166,18 +166,13 @@ fn misfit(facts: &Facts, release: &Manifest, model: &Model, room: Bytes) -> Opti
 
 /// Without a word about the model, this is one of those the present base is for; so a release has to be for all of these.
 fn hardware_misfit(facts: &Facts, needed: &[String], model: &Model) -> Option<Misfit> {
-    let firmware = model.firmware.as_ref().filter(|model| model_is(needed, model));
+    let firmware = model.firmware.as_ref().filter(|model| needed.contains(model));
     let ours = match (&model.said, firmware) {
         (Some(said), _) => vec![said.clone()],
         (None, Some(firmware)) => vec![firmware.clone()],
         (None, None) => facts.home().map(|base| base.hardware.clone()).unwrap_or_default(),
     };
-    let suits = needed.is_empty() || (!ours.is_empty() && ours.iter().all(|model| model_is(needed, model)));
-    (!suits).then(|| Misfit::Hardware { needed: needed.to_vec(), ours })
-}
-
-fn model_is(models: &[String], model: &str) -> bool {
-    models.iter().any(|one| one == model)
+    (!runs_on(needed, &ours)).then(|| Misfit::Hardware { needed: needed.to_vec(), ours })
 }
 
 /// The pair of this base and the present site must be possible in both directions.
