@@ -3,8 +3,8 @@
 //!
 //! Bytes come from [`crate::fetch`], are believed because of [`formats::tuf`], and are kept, whole and signed, on the data partition. What
 //! is said about updates is derived anew each time from what is kept and from what is installed, so a list never tells of another state
-//! than the one it is read in. Metadata is verified in the program that may write slots: the parsers are bounded and pure. A process of
-//! its own for it is on the roadmap.
+//! than the one it is read in. Metadata is verified in the program that may write slots; why is said in
+//! `docs/decisions/0008-metadata-is-verified-where-it-is-believed.md`.
 
 pub mod check;
 pub mod clock;
