@@ -1,6 +1,6 @@
 //! The codes of failures: one word for programs, where the message is for people.
 //!
-//! A code never changes its meaning and is never used for a second one; `docs/codes.md` says of each what it means and what to do,
+//! A code never changes its meaning and is never used for a second one; `docs/errors.md` says of each what it means and what to do,
 //! and a test compares the two lists. The exit code of a command follows from the code, so one table holds both.
 
 /// Declares the codes: variant, word, exit code.
@@ -13,7 +13,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code, in the order of `docs/codes.md`.
+            /// Every code, in the order of `docs/errors.md`.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The word, in kebab-case.

@@ -187,7 +187,7 @@ impl Error {
         ExitCode::from(self.reason().exit())
     }
 
-    /// The word for programs, for example `wrong-key`; see `docs/codes.md`.
+    /// The word for programs, for example `wrong-key`; see `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         self.reason().word()
     }

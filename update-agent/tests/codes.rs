@@ -9,7 +9,7 @@ use update_agent::code::Code;
 use update_agent::error::Error;
 use update_agent::lifecycle::{Misfit, Refusal, Spare, Unfit};
 
-const DOCUMENT: &str = include_str!("../../docs/codes.md");
+const DOCUMENT: &str = include_str!("../../docs/errors.md");
 
 /// Rows of the table: code, exit code, meaning, what to do.
 fn rows() -> Vec<[&'static str; 4]> {

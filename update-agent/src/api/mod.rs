@@ -171,7 +171,7 @@ pub struct Reply {
 /// An error as clients get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// One of `docs/codes.md`.
+    /// One of `docs/errors.md`.
     pub code: String,
     /// For people.
     pub message: String,
