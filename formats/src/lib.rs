@@ -12,6 +12,7 @@
 
 pub mod boot_report;
 pub mod boot_state;
+pub mod calendar;
 pub mod catalogue;
 pub mod depot;
 pub mod digest;
