@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use formats::boot_state::{BootState, Event, newest, next, select};
+use formats::bundle::{self, Bundle};
 use formats::catalogue::{Entry, Index};
 use formats::depot::Setting;
+use formats::download_key::SignedKey;
 use formats::footer::{self, Footer};
 use formats::gpt::Gpt;
 use formats::manifest::{Manifest, Member};
@@ -32,8 +34,10 @@ pub fn run(target: &str, data: &[u8]) -> bool {
     match target {
         "gpt" => gpt(data),
         "boot_state" => boot_state(data),
+        "bundle" => bundle(data),
         "catalogue" => catalogue(data),
         "depot" => depot(data),
+        "download_key" => download_key(data),
         "fat" => fat(data),
         "footer" => footer(data),
         "health" => health(data),
@@ -248,6 +252,38 @@ fn resigned(data: &[u8]) -> Option<Vec<u8>> {
     }
     archive.extend(package::TRAILER);
     Some(archive)
+}
+
+/// Path bundle: what is accepted has every target inside the file, and names that any folder may have.
+pub fn bundle(data: &[u8]) {
+    let Ok(read) = Bundle::read(std::io::Cursor::new(data)) else { return };
+    assert_eq!(read.size.0, data.len() as u64);
+    assert_eq!(bundle::Label::parse(&read.label.encode().expect("a parsed label can be written")), Ok(read.label));
+    for (path, span) in &read.targets {
+        assert!(span.offset.0 + span.size.0 <= data.len() as u64);
+        assert!(path.split('/').all(|part| !part.is_empty() && !part.starts_with('.')), "{path}");
+    }
+}
+
+/// Download key: as it is, and the bytes as the fields of a key that is signed, so that what lies behind the signature is reached.
+pub fn download_key(data: &[u8]) {
+    drop(SignedKey::parse(&String::from_utf8_lossy(data)));
+    let Ok(key) = SignedKey::parse(&signed_key(data)) else { return };
+    let again = key.key().sign(&package_key()).expect("a parsed key can be signed");
+    assert_eq!(SignedKey::parse(&again).map(|again| again.key().clone()), Ok(key.key().clone()));
+}
+
+/// The text of a key with these fields, by the key of the fuzz targets. Written down anew from the description of the format.
+pub fn signed_key(fields: &[u8]) -> String {
+    let mut said = package_key().verifying_key().to_bytes().to_vec();
+    said.extend(fields);
+    let message = [b"bulkhead-download-key-v1\0".as_slice(), &Digest::of(&said).0].concat();
+    said.extend(package_key().sign(&message).to_bytes());
+    let bits: Vec<u8> = said.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let value =
+        |bits: &[u8]| bits.iter().chain([0; 4].iter()).take(5).fold(0_usize, |sum, bit| sum << 1 | usize::from(*bit));
+    let letter = |bits: &[u8]| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[value(bits)]);
+    format!("BKDK1-{}", bits.chunks(5).map(letter).collect::<String>())
 }
 
 /// Entry and index of a depot, and an inventory from another machine.

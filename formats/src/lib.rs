@@ -12,10 +12,13 @@
 
 pub mod boot_report;
 pub mod boot_state;
+#[cfg(feature = "package")]
+pub mod bundle;
 pub mod calendar;
 pub mod catalogue;
 pub mod depot;
 pub mod digest;
+pub mod download_key;
 pub mod error;
 #[cfg(feature = "ext4")]
 pub mod ext4;

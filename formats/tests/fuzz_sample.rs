@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use formats::boot_state::BootState;
+use formats::bundle;
 use formats::fat::{FatKind, FatVolume};
 use formats::gpt::{Gpt, Partition, types};
 use formats::journal::Floor;
@@ -33,10 +34,13 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
     BTreeMap::from([
         ("gpt/disk", tiny_disk()),
         ("boot_state/initial", state.encode().unwrap().to_vec()),
+        ("bundle/small", small_bundle()),
         ("catalogue/entry", ENTRY.to_vec()),
         ("catalogue/index", INDEX.to_vec()),
         ("catalogue/inventory", INVENTORY.to_vec()),
         ("depot/operator", DEPOT.to_vec()),
+        ("download_key/fields", key_fields()),
+        ("download_key/text", parsers::signed_key(&key_fields()).into_bytes()),
         ("fat/fat12", tiny_fat12()),
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
@@ -122,6 +126,41 @@ fn operators_checks() -> Vec<u8> {
   {"name": "clock", "clock": "after-release", "within-days": 3650}
 ]}"#
     .to_vec()
+}
+
+/// Label, one file of metadata, and two targets, one of them with a name that needs a header of its own.
+fn small_bundle() -> Vec<u8> {
+    let order = vec!["base/os-2.0.0".parse().unwrap()];
+    let label =
+        bundle::Label { format: 1, product: "demo".into(), appliance: "one".into(), order, created: 1_700_000_000 };
+    let long = format!("targets/base/{}.a-rather-long-name-1.0.0.pkg", "1".repeat(64));
+    let members = [
+        (bundle::LABEL, label.encode().unwrap()),
+        ("metadata/2.root.json", b"{}".to_vec()),
+        ("targets/index/1.index.json", b"index".to_vec()),
+        (&long, b"package".to_vec()),
+    ];
+    let mut bytes = Vec::new();
+    for (name, content) in members {
+        bytes.extend(bundle::header(name, Bytes(content.len() as u64)).unwrap());
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.extend(bundle::TRAILER);
+    bytes
+}
+
+/// The fields of a download key, as a key has them between its public key and its signature.
+fn key_fields() -> Vec<u8> {
+    let inventory = formats::plan::Inventory::parse(INVENTORY).unwrap();
+    let (made, expires) = (1_700_000_000, 1_700_086_400);
+    let key = formats::download_key::DownloadKey { inventory, root: 3, nonce: [9; 16], made, expires };
+    let text = key.sign(&parsers::package_key()).unwrap();
+    let value = |c| "0123456789ABCDEFGHJKMNPQRSTVWXYZ".chars().position(|letter| letter == c).unwrap();
+    let bits: Vec<usize> = text[6..].chars().flat_map(|c| (0..5).rev().map(move |bit| value(c) >> bit & 1)).collect();
+    let byte = |bits: &[usize]| u8::try_from(bits.iter().fold(0, |sum, bit| sum << 1 | bit)).unwrap();
+    let bytes: Vec<u8> = bits.chunks_exact(8).map(byte).collect();
+    bytes[32..bytes.len() - 64].to_vec()
 }
 
 /// A pending reset with two floors, without the padding.
@@ -300,6 +339,9 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(formats::catalogue::Index::parse(&seeds["catalogue/index"]).is_ok());
     assert!(formats::plan::Inventory::parse(&seeds["catalogue/inventory"]).is_ok());
     assert!(formats::depot::Setting::parse(&seeds["depot/operator"]).is_ok());
+    assert_eq!(bundle::Bundle::read(std::io::Cursor::new(&seeds["bundle/small"])).unwrap().targets.len(), 2);
+    let key = String::from_utf8(seeds["download_key/text"].clone()).unwrap();
+    assert_eq!(formats::download_key::SignedKey::parse(&key).unwrap().key().root, 3);
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
     assert!(package::peek(seeds["package/site"].as_slice()).is_ok());
     assert!(package::ChunkIndex::parse(&seeds["package/chunks"]).is_ok());

@@ -13,7 +13,7 @@ mod chunks;
 mod image;
 mod members;
 mod read;
-mod ustar;
+pub(crate) mod ustar;
 mod verify;
 mod write;
 

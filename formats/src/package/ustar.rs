@@ -21,6 +21,11 @@ pub const TRAILER: [u8; 1024] = [0; 1024];
 
 /// The header of a member. `Invalid` for names above 99 bytes and lengths above [`MAX_MEMBER`].
 pub fn encode(name: &str, size: Bytes) -> Result<Block> {
+    encode_as(PLAIN_FILE, name, size)
+}
+
+/// The header of a member of another type than a plain file.
+pub(crate) fn encode_as(kind: u8, name: &str, size: Bytes) -> Result<Block> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Error::invalid(WHAT, format!("a member name of {} bytes; 1 to {MAX_NAME} fit", name.len())));
     }
@@ -37,7 +42,7 @@ pub fn encode(name: &str, size: Bytes) -> Result<Block> {
         (SIZE, length.as_bytes()),
         (MTIME, b"00000000000\0"),
         (CHECKSUM, b"        "),
-        (TYPE, b"0"),
+        (TYPE, &[kind]),
         (MAGIC, b"ustar\x0000"),
         (DEV_MAJOR, b"0000000\0"),
         (DEV_MINOR, b"0000000\0"),
@@ -62,7 +67,7 @@ pub fn parse(block: &Block) -> Result<(String, Bytes)> {
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let shown = json::shown(&String::from_utf8_lossy(name));
     match field(block, TYPE, 1) {
-        b"0" => {}
+        [PLAIN_FILE] => {}
         [kind] => {
             return Err(Error::corrupt(
                 WHAT,
@@ -81,6 +86,12 @@ pub fn parse(block: &Block) -> Result<(String, Bytes)> {
         Some((what, ..)) => Err(Error::corrupt(WHAT, format!("entry \"{shown}\" has an unexpected {what} field"))),
         None => Ok((name.to_owned(), Bytes(size))),
     }
+}
+
+/// The length that a header of this type and name states, when it is canonical.
+pub(crate) fn parse_as(kind: u8, name: &str, block: &Block) -> Option<Bytes> {
+    let size = Bytes(octal(field(block, SIZE, 12))?);
+    encode_as(kind, name, size).is_ok_and(|expected| expected == *block).then_some(size)
 }
 
 /// Bytes between the end of a member of this length and the next block.
@@ -126,7 +137,9 @@ fn entry(kind: u8) -> &'static str {
 }
 
 const WHAT: &str = "package";
-const MAX_NAME: usize = 99;
+/// Longest name of a member in bytes.
+pub(crate) const MAX_NAME: usize = 99;
+const PLAIN_FILE: u8 = b'0';
 const MODE: usize = 100;
 const UID: usize = 108;
 const GID: usize = 116;
