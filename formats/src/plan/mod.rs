@@ -17,10 +17,12 @@ use crate::manifest::Kind;
 mod field;
 mod inventory;
 mod list;
+mod offer;
 mod sentence;
 
 pub use inventory::{FORMAT, Installed, Inventory};
 pub use list::{Row, Standing, list, row};
+pub use offer::candidates;
 pub use sentence::{Blocked, Missing, Unmet};
 
 use field::Field;
