@@ -22,7 +22,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may panic and report"))]
 
 pub mod accelerator;
+pub mod clock;
 pub mod console;
+pub mod depot;
 pub mod disk;
 pub mod error;
 pub mod firmware;
@@ -41,7 +43,9 @@ pub mod tool;
 pub mod variables;
 
 pub use accelerator::Accelerator;
+pub use clock::Clock;
 pub use console::{Console, Line, Tap};
+pub use depot::Depot;
 pub use disk::Disk;
 pub use error::{Error, Result};
 pub use firmware::{Firmware, FirmwareName};

@@ -15,12 +15,13 @@ use formats::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::console::{Console, Tap};
 use crate::disk::Disk;
 use crate::guest::{Guest, Parts};
 use crate::log::SerialLog;
 use crate::monitor::Monitor;
-use crate::network::Forward;
+use crate::network::{Card, Forward};
 use crate::tool::Tool;
 use crate::{Accelerator, Error, Firmware, Result};
 
@@ -49,8 +50,9 @@ pub struct Machine {
     memory: Bytes,
     bus: Bus,
     forwards: Vec<Forward>,
+    card: Option<Card>,
+    clock: Option<Clock>,
     reboots: bool,
-    outside: bool,
     accelerator: Option<Accelerator>,
     extra: Vec<String>,
     log: Option<PathBuf>,
@@ -74,8 +76,9 @@ impl Machine {
             memory: Bytes::mib(512),
             bus: Bus::default(),
             forwards: Vec::new(),
+            card: Some(Card::default()),
+            clock: None,
             reboots: true,
-            outside: false,
             accelerator: None,
             extra: Vec::new(),
             log: None,
@@ -142,7 +145,29 @@ impl Machine {
     /// Lets the guest reach the host's network; without this only forwarded ports work.
     #[must_use]
     pub fn reach_outside(mut self) -> Self {
-        self.outside = true;
+        self.card.get_or_insert_default().outside = true;
+        self
+    }
+
+    /// Takes the network card out: the guest has no network at all, and forwarded ports lead nowhere.
+    #[must_use]
+    pub fn no_network(mut self) -> Self {
+        self.card = None;
+        self
+    }
+
+    /// Answers the guest at `address` (such as `10.0.2.100:80`): the emulator starts `command` for each connection, with the
+    /// connection as its standard input and output.
+    #[must_use]
+    pub fn answer(mut self, address: &str, command: &[String]) -> Self {
+        self.card.get_or_insert_default().answer(address, command);
+        self
+    }
+
+    /// What the clock says at the next boots; without it, the right time.
+    #[must_use]
+    pub fn clock(mut self, clock: Option<Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -256,11 +281,9 @@ impl Machine {
         if !self.reboots {
             add(&["-no-reboot"]);
         }
-        let ports: String = forwards.iter().map(|forward| forward.argument()).collect();
-        let restrict = if self.outside { "off" } else { "on" };
-        add(&["-netdev", &format!("user,id=net0,restrict={restrict}{ports}")]);
-        // no option ROM: nothing boots from the network
-        add(&["-device", "virtio-net-pci,netdev=net0,romfile="]);
+        arguments.extend(self.clock.map(Clock::arguments).unwrap_or_default());
+        arguments.extend(self.card.as_ref().map(|card| card.arguments(forwards)).unwrap_or_default());
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
         for node in nodes {
             add(&["-blockdev", &node.to_string()]);
         }
@@ -364,7 +387,18 @@ mod tests {
     fn a_machine_reaches_nothing_outside_unless_allowed() {
         let machine = Machine::diskless().forward_from(Forward { host: 8080, guest: 80 });
         assert!(arguments(&machine).contains("restrict=on,hostfwd=tcp:127.0.0.1:8080-:80"));
-        assert!(arguments(&machine.reach_outside()).contains("restrict=off"));
+        assert!(arguments(&machine.clone().reach_outside()).contains("restrict=off"));
+        assert!(!arguments(&machine.no_network()).contains("net0"), "no card at all");
+    }
+
+    #[test]
+    fn a_program_can_answer_the_guest_and_the_clock_can_be_wrong() {
+        let command = ["/a b/it's".to_owned(), "x,y".to_owned()];
+        let machine = Machine::diskless().answer("10.0.2.100:80", &command).clock("-1 day".parse().ok());
+        let text = arguments(&machine);
+        assert!(text.contains(r",guestfwd=tcp:10.0.2.100:80-cmd:'/a b/it'\''s' 'x,,y' -device"), "{text}");
+        assert!(text.contains("-rtc base=20"), "{text}");
+        assert!(!arguments(&machine.clock(None)).contains("-rtc"));
     }
 
     #[test]

@@ -34,6 +34,12 @@ enum Verb {
     Scenario(scenarios::Scenarios),
     /// Make a package that is validly signed and wrong, from one that is right
     Forge(Forge),
+    /// Serve one connection of a guest to a scenario's depot; the emulator starts it
+    #[command(name = qemu::depot::VERB, hide = true)]
+    DepotConnection {
+        /// Folder with the order and the log
+        state: PathBuf,
+    },
     /// Say whether this machine can run guests under KVM, by running one
     Probe,
 }
@@ -60,6 +66,10 @@ fn main() -> ExitCode {
         Verb::PowerCut(power_cut) => power_cut.run(),
         Verb::Scenario(scenarios) => scenarios.run(),
         Verb::Forge(forge) => qemu::forge::forge(&forge.package, &forge.output, &forge.keys, forge.fault),
+        Verb::DepotConnection { state } => {
+            qemu::depot::connection::serve(&state, std::io::stdin(), std::io::stdout());
+            Ok(())
+        }
         Verb::Probe => {
             println!("kvm: {}", qemu::accelerator::probe(qemu::Accelerator::Kvm));
             println!("tcg: {}", qemu::accelerator::probe(qemu::Accelerator::Tcg));

@@ -1,10 +1,39 @@
-//! Host ports forwarded to the guest, always on 127.0.0.1, and the small HTTP client that asks what answers there.
+//! The network card of a machine: host ports forwarded to the guest, always on 127.0.0.1, what answers the guest, and the small HTTP
+//! client that asks what the guest answers.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
+
+/// A network card, and what can be reached through it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Card {
+    /// The host's network too.
+    pub outside: bool,
+    /// Options for addresses at which programs answer.
+    answers: Vec<String>,
+}
+
+impl Card {
+    /// Starts `command` for each connection of the guest to `address`.
+    pub fn answer(&mut self, address: &str, command: &[String]) {
+        // Taken apart by the emulator as a shell would; its own options end at a single comma.
+        let words = command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''").replace(',', ",,")));
+        let command = words.collect::<Vec<_>>().join(" ");
+        self.answers.push(format!(",guestfwd=tcp:{address}-cmd:{command}"));
+    }
+
+    /// The emulator's arguments.
+    pub fn arguments(&self, forwards: &[Forward]) -> Vec<String> {
+        let ports: String = forwards.iter().map(|forward| forward.argument()).collect();
+        let restrict = if self.outside { "off" } else { "on" };
+        let network = format!("user,id=net0,restrict={restrict}{ports}{}", self.answers.concat());
+        // no option ROM: nothing boots from the network
+        ["-netdev", &network, "-device", "virtio-net-pci,netdev=net0,romfile="].map(str::to_owned).to_vec()
+    }
+}
 
 /// A TCP port of the guest reachable on the host's loopback address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

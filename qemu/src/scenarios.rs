@@ -176,7 +176,9 @@ impl Scenarios {
             say(&format!("{name} {:3} {:7.1} s  {}{remark}", step.number, step.time.as_secs_f64(), step.step.action));
         };
         let result = job.firmware.firmware(self.keys.as_deref()).and_then(|firmware| {
-            let setting = Setting { files, folder: &job.folder, firmware, logs: &self.logs, told: &tell, stop };
+            let program = std::env::current_exe().map_err(Error::io("find the program in", "/proc/self/exe"))?;
+            let (folder, logs) = (&job.folder, &self.logs);
+            let setting = Setting { files, folder, firmware, program: &program, logs, told: &tell, stop };
             play(&job.scenario, &setting)
         });
         let time = started.elapsed();

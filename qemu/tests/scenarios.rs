@@ -96,6 +96,7 @@ fn run(scenario: &Scenario, firmware: FirmwareName, lab: &Path) -> Result<(), St
         files: &files,
         folder: &root().join("qemu/scenarios"),
         firmware: firmware.firmware(Some(&root().join("rootfs/minimal/keys"))).unwrap(),
+        program: Path::new(env!("CARGO_BIN_EXE_bulkhead-vm")),
         logs: &logs,
         stop: &AtomicBool::new(false),
         told: &told,

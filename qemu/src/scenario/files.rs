@@ -28,25 +28,37 @@ impl Files {
     /// # Errors
     /// [`Error::Input`] when there is none, with the ways to say where it is.
     pub fn find(&self, text: &str, folder: &Path) -> Result<PathBuf> {
+        self.find_that(text, folder, Path::is_file, "file")
+    }
+
+    /// The same for a folder.
+    ///
+    /// # Errors
+    /// As with [`Self::find`].
+    pub fn find_folder(&self, text: &str, folder: &Path) -> Result<PathBuf> {
+        self.find_that(text, folder, Path::is_dir, "folder")
+    }
+
+    fn find_that(&self, text: &str, folder: &Path, is_one: fn(&Path) -> bool, what: &str) -> Result<PathBuf> {
         let Some(name) = text.strip_prefix('$') else {
             let path = folder.join(text);
-            if path.is_file() {
+            if is_one(&path) {
                 return Ok(path);
             }
-            return Err(Error::Input(format!("\"{}\" is not a file; the scenario names it", path.display())));
+            return Err(Error::Input(format!("\"{}\" is not a {what}; the scenario names it", path.display())));
         };
         if let Some(path) = self.set.get(name) {
-            if path.is_file() {
+            if is_one(path) {
                 return Ok(path.clone());
             }
-            return Err(Error::Input(format!("\"{}\" is not a file; --set {name}=FILE named it", path.display())));
+            return Err(Error::Input(format!("\"{}\" is not a {what}; --set {name}=FILE named it", path.display())));
         }
         let candidates = self.folders.iter().flat_map(|folder| ENDINGS.map(|end| folder.join(format!("{name}{end}"))));
-        if let Some(path) = candidates.into_iter().find(|path| path.is_file()) {
+        if let Some(path) = candidates.into_iter().find(|path| is_one(path)) {
             return Ok(path);
         }
         Err(Error::Input(format!(
-            "nobody said which file \"${name}\" is; give it with --set {name}=FILE, or put \"{name}.pkg\" or \"{name}.img\" into a \
+            "nobody said which {what} \"${name}\" is; give it with --set {name}=FILE, or put \"{name}.pkg\" or \"{name}.img\" into a \
              folder given with --files DIR"
         )))
     }

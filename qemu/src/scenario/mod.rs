@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use files::Files;
 pub use play::{Setting, StepResult, play};
 
-use crate::{Bus, FirmwareName, Guest, Pattern};
+use crate::{Bus, Clock, FirmwareName, Guest, Pattern};
 
 /// A checked scenario.
 #[derive(Debug, Clone)]
@@ -37,6 +37,10 @@ pub struct Scenario {
     pub memory: Bytes,
     /// TCP ports of the guest that [`Action::Http`] asks.
     pub ports: Vec<u16>,
+    /// Whether the machine has a network card.
+    pub network: bool,
+    /// What the guest finds at [`crate::depot::ADDRESS`].
+    pub depot: Option<DepotSpec>,
     /// What the machine starts from.
     pub disk: DiskSpec,
     /// What else is attached.
@@ -54,6 +58,15 @@ pub struct DiskSpec {
     pub size: Option<Bytes>,
     /// How it is attached.
     pub bus: Bus,
+}
+
+/// A depot that the guest can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepotSpec {
+    /// Its folder: a path, or `$NAME`.
+    pub folder: String,
+    /// Most bytes each second.
+    pub rate: Option<Bytes>,
 }
 
 /// A further disk.
@@ -152,6 +165,22 @@ pub enum Action {
         /// How long.
         within: Limit,
     },
+    /// Switches the depot on or off.
+    Depot {
+        /// Whether it answers.
+        on: bool,
+        /// Most bytes each second.
+        rate: Option<Bytes>,
+    },
+    /// Compares how much the depot sent of the files whose path has this with what they have.
+    Sent {
+        /// Part of the path.
+        path: Pattern,
+        /// From and to so many per cent.
+        percent: (u64, u64),
+        /// Looked at again until it is so much; without it once.
+        within: Option<Limit>,
+    },
     /// Changes a disk of the machine, which must be off.
     Change {
         /// Which drive.
@@ -169,7 +198,10 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Power {
     /// The machine is switched on.
-    On,
+    On {
+        /// How wrong its clock is.
+        clock: Option<Clock>,
+    },
     /// The plug is pulled.
     Cut {
         /// Once this line is there.

@@ -7,7 +7,9 @@ use formats::Bytes;
 use serde_json::Value;
 
 use super::raw::{self, ACTIONS};
-use super::{Action, Change, DISK, DiskSpec, DriveContent, DriveSpec, Fact, Limit, Place, Power, Run, Scenario, Step};
+use super::{
+    Action, Change, DISK, DepotSpec, DiskSpec, DriveContent, DriveSpec, Fact, Limit, Place, Power, Run, Scenario, Step,
+};
 use crate::{Error, FirmwareName, Pattern, Result};
 
 /// What is wrong, without the place.
@@ -38,12 +40,22 @@ impl Scenario {
             let span = written.span();
             let line = line_and_column(text, span.start).0;
             let action = action(written.into_inner()).and_then(|action| known_drive(action, &drives));
+            let action = action.and_then(|action| has_depot(action, file.depot.is_some()));
             steps.push(Step { line, action: action.map_err(at(span))? });
         }
         let whole = |wrong: &str| Error::Input(format!("{name}: {wrong}"));
         if steps.is_empty() {
             return Err(whole("there are no steps; the first one is usually { power = \"on\" }"));
         }
+        let network = file.network.unwrap_or(true);
+        if !network && !file.ports.is_empty() {
+            return Err(whole("without a network card no \"ports\" lead to the guest; leave one of the two out"));
+        }
+        let depot = file.depot.map(|depot| {
+            let wrong = "without a network card no depot is reached; leave one of the two out".to_owned();
+            if network { Ok(depot.into_inner()) } else { Err(at(depot.span())(wrong)) }
+        });
+        let depot = depot.transpose()?.map(|depot| DepotSpec { folder: depot.folder, rate: depot.rate });
         let firmware = file.firmware.unwrap_or_else(|| FirmwareName::ALL.to_vec());
         if firmware.is_empty() {
             return Err(whole("\"firmware\" is an empty list; leave it out for bios, uefi and secure-boot"));
@@ -57,6 +69,8 @@ impl Scenario {
             firmware,
             memory: file.memory.unwrap_or(Bytes::mib(512)),
             ports: file.ports,
+            network,
+            depot,
             disk: DiskSpec { image: file.disk.image, size: file.disk.size, bus: file.disk.bus },
             drives,
             steps,
@@ -93,7 +107,7 @@ fn action(step: raw::Step) -> std::result::Result<Action, Wrong> {
     let text = |value: Option<String>| value.unwrap_or_default();
     let change = |change| Action::Change { drive: drive.clone(), change };
     Ok(match name {
-        "power" => Action::Power(power(&text(step.power), when, within, step.after.as_deref())?),
+        "power" => Action::Power(power(&text(step.power), when, within, step.after.as_deref(), step.clock.as_deref())?),
         "expect" => Action::Expect {
             wanted: pattern(step.expect.ok_or("\"expect\" is missing")?)?,
             not_before: patterns(step.not_before)?,
@@ -123,6 +137,12 @@ fn action(step: raw::Step) -> std::result::Result<Action, Wrong> {
             let (port, path) = address(&text(step.http))?;
             let (status, prints) = (step.http_status.unwrap_or(200), patterns(step.prints)?);
             Action::Http { port, path, status, prints, within: soon }
+        }
+        "depot" => Action::Depot { on: on(&text(step.depot))?, rate: step.rate },
+        "sent" => {
+            let percent = step.percent.filter(|(from, to)| from <= to);
+            let percent = percent.ok_or("\"sent\" needs \"percent\", the least and the most, such as [100, 102]")?;
+            Action::Sent { path: pattern(step.sent.ok_or("\"sent\" is missing")?)?, percent, within }
         }
         "flip-byte" => change(Change::FlipByte(spot(text(step.flip_byte), step.offset)?)),
         "zero" => {
@@ -166,13 +186,17 @@ fn power(
     when: Option<Pattern>,
     within: Option<Limit>,
     after: Option<&str>,
+    clock: Option<&str>,
 ) -> std::result::Result<Power, Wrong> {
     let limit = within.unwrap_or(Limit::Boots(1));
     if what != "cut" && (when.is_some() || after.is_some()) {
         return Err(format!("\"when\" and \"after\" go with power = \"cut\", not with \"{what}\""));
     }
+    if what != "on" && clock.is_some() {
+        return Err(format!("\"clock\" goes with power = \"on\", not with \"{what}\""));
+    }
     match what {
-        "on" => Ok(Power::On),
+        "on" => Ok(Power::On { clock: clock.map(str::parse).transpose()? }),
         "reset" => Ok(Power::Reset),
         "button" => Ok(Power::Button(limit)),
         "off" => Ok(Power::Off(limit)),
@@ -183,6 +207,24 @@ fn power(
         other => {
             Err(format!("power = \"{other}\" is unknown; it is \"on\", \"off\", \"cut\", \"reset\" or \"button\""))
         }
+    }
+}
+
+fn on(what: &str) -> std::result::Result<bool, Wrong> {
+    match what {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("depot = \"{other}\" is unknown; it is \"on\" or \"off\"")),
+    }
+}
+
+/// Refuses steps about a depot that the file does not describe.
+fn has_depot(action: Action, depot: bool) -> std::result::Result<Action, Wrong> {
+    match action {
+        Action::Depot { .. } | Action::Sent { .. } if !depot => {
+            Err("there is no depot; describe it with [depot] and its \"folder\"".to_owned())
+        }
+        action => Ok(action),
     }
 }
 

@@ -70,6 +70,7 @@ fn every_action_is_understood() {
         ),
         ("{ copy-partition = \"base-a\", to = \"base-b\" }", "copy partition base-a over base-b on disk"),
         ("{ destroy-boot-state = \"disk\" }", "destroy the boot state on disk"),
+        ("{ power = \"on\", clock = \"-10 years\" }", "power on, its clock 3652 days behind"),
     ] {
         let scenario = file(&[step]).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(scenario.steps[0].action.to_string(), shown);
@@ -118,6 +119,12 @@ fn what_is_wrong_in_a_step_is_said_with_its_place_and_what_is_allowed() {
         ("{ zero = \"base-a\", offset = 0 }", "\"zero\" needs a \"length\""),
         ("{ copy-partition = \"base-a\" }", "\"copy-partition\" needs \"to\""),
         ("{ freeze = \"stick\" }", "there is no drive \"stick\"; there are: disk"),
+        ("{ depot = \"on\" }", "there is no depot; describe it with [depot]"),
+        ("{ depot = \"of\" }", "depot = \"of\" is unknown; it is \"on\" or \"off\""),
+        ("{ sent = \"x\" }", "\"sent\" needs \"percent\", the least and the most"),
+        ("{ sent = \"x\", percent = [9, 8] }", "\"sent\" needs \"percent\""),
+        ("{ power = \"on\", clock = \"1999\" }", "\"1999\" is no clock; write how wrong it is: \"+10 years\""),
+        ("{ power = \"cut\", clock = \"+1 day\" }", "\"clock\" goes with power = \"on\", not with \"cut\""),
         ("{ run = \"a\", exit-code = 256 }", "dir/x.toml:3:"),
     ] {
         let message = refused(step);
@@ -137,6 +144,14 @@ fn what_is_wrong_outside_the_steps_is_refused_too() {
             format!("{steps}{HEAD}[[drive]]\nname = \"x\"\nsize = \"1MiB\"\npartitioned = true\n"),
             "\"partitioned = true\" goes with \"files\" alone",
         ),
+        (
+            format!("network = false\nports = [80]\n{steps}{HEAD}"),
+            "without a network card no \"ports\" lead to the guest",
+        ),
+        (
+            format!("network = false\n{steps}{HEAD}[depot]\nfolder = \"$depot\"\n"),
+            "x.toml:6:1: without a network card no depot is reached",
+        ),
         (format!("firmware = []\n{steps}{HEAD}"), "\"firmware\" is an empty list"),
         (format!("firmware = [\"floppy\"]\n{steps}{HEAD}"), "x.toml:1:13: unknown variant \"floppy\""),
         (format!("steps = []\n{HEAD}"), "there are no steps"),
@@ -147,6 +162,20 @@ fn what_is_wrong_outside_the_steps_is_refused_too() {
         let message = Scenario::parse(&text, "x.toml").expect_err(&text).to_string();
         assert!(message.contains(said), "{message}");
     }
+}
+
+#[test]
+fn a_depot_is_a_folder_that_steps_switch_and_measure() {
+    let text = "title = \"t\"\nsteps = [\n{ depot = \"off\" },\n{ depot = \"on\", rate = \"1MiB\" },\n\
+        { sent = [\"demo\", \".pkg\"], percent = [30, 60], within = \"1 min\" },\n]\n\
+        [disk]\nimage = \"$first\"\n[depot]\nfolder = \"$depot\"\nrate = \"400KiB\"\n";
+    let scenario = Scenario::parse(text, "x.toml").unwrap();
+    assert_eq!(scenario.depot, Some(DepotSpec { folder: "$depot".to_owned(), rate: Some(Bytes(400 << 10)) }));
+    assert!(scenario.network);
+    let shown: Vec<_> = scenario.steps.iter().map(|step| step.action.to_string()).collect();
+    assert_eq!(shown, ["depot off", "depot on, 1 MiB each second", "sent 30 to 60 % of \"demo\" and \".pkg\""]);
+    let without = Scenario::parse(&format!("network = false\nsteps = [{{ power = \"on\" }}]\n{HEAD}"), "x.toml");
+    assert!(!without.unwrap().network);
 }
 
 #[test]

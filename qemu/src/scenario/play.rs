@@ -10,7 +10,7 @@ use super::disks::Disks;
 use super::shell::Shell;
 use super::{Action, Fact, Files, Limit, Power, Run, Scenario, Step};
 use crate::console::Found;
-use crate::{Error, Firmware, Guest, Machine, Pattern, Result, Verdict};
+use crate::{Depot, Error, Firmware, Guest, Machine, Pattern, Result, Verdict};
 
 /// What a run needs besides the scenario.
 pub struct Setting<'a> {
@@ -20,6 +20,8 @@ pub struct Setting<'a> {
     pub folder: &'a Path,
     /// What the machine starts with.
     pub firmware: Firmware,
+    /// The program `bulkhead-vm`: the emulator starts it for each connection to a depot.
+    pub program: &'a Path,
     /// Folder for the serial logs, one file for each time the machine is switched on. It must exist.
     pub logs: &'a Path,
     /// Set by somebody who wants it to end: no further step is begun.
@@ -47,7 +49,7 @@ pub struct StepResult<'a> {
 /// What went wrong, and in which step; a guest that did something else comes with its last serial lines.
 pub fn play(scenario: &Scenario, setting: &Setting<'_>) -> Result<()> {
     let disks = Disks::make(scenario, setting.files, setting.folder)?;
-    let mut bench = Bench::new(scenario, setting, disks);
+    let mut bench = Bench::new(scenario, setting, disks)?;
     for (index, step) in scenario.steps.iter().enumerate() {
         if setting.stop.load(Ordering::Relaxed) {
             return Err(Error::Environment("stopped by a signal".to_owned()));
@@ -78,6 +80,7 @@ struct Bench<'a> {
     name: String,
     disks: Disks,
     machine: Machine,
+    depot: Option<Depot>,
     guest: Option<Guest>,
     shell: Shell,
     /// How often it was switched on.
@@ -87,13 +90,24 @@ struct Bench<'a> {
 type Remark = Option<String>;
 
 impl<'a> Bench<'a> {
-    fn new(scenario: &Scenario, setting: &'a Setting<'a>, disks: Disks) -> Self {
+    fn new(scenario: &Scenario, setting: &'a Setting<'a>, disks: Disks) -> Result<Self> {
         let mut machine = disks.machine().firmware(setting.firmware.clone()).memory(scenario.memory);
         for port in &scenario.ports {
             machine = machine.forward(*port);
         }
+        if !scenario.network {
+            machine = machine.no_network();
+        }
+        let depot = scenario
+            .depot
+            .as_ref()
+            .map(|depot| Depot::new(&setting.files.find_folder(&depot.folder, setting.folder)?, depot.rate));
+        let depot = depot.transpose()?;
+        if let Some(depot) = &depot {
+            machine = machine.answer(crate::depot::ADDRESS, &depot.command(setting.program));
+        }
         let name = format!("{}.{}", scenario.name, setting.firmware);
-        Self { setting, name, disks, machine, guest: None, shell: Shell::default(), starts: 0 }
+        Ok(Self { setting, name, disks, machine, depot, guest: None, shell: Shell::default(), starts: 0 })
     }
 
     fn perform(&mut self, action: &Action) -> Result<Remark> {
@@ -114,6 +128,8 @@ impl<'a> Bench<'a> {
                 let guest = self.running()?;
                 http(guest, *port, path, *status, prints, *within)?;
             }
+            Action::Depot { on, rate } => self.depot()?.switch(*on, *rate)?,
+            Action::Sent { path, percent, within } => return self.sent(path, *percent, *within).map(Some),
             Action::Change { drive, change } => self.off()?.change(drive, change)?,
             Action::Exchange(drive) => {
                 self.off()?.exchange(drive)?;
@@ -141,13 +157,40 @@ impl<'a> Bench<'a> {
         Ok(&mut self.disks)
     }
 
+    fn depot(&mut self) -> Result<&mut Depot> {
+        self.depot.as_mut().ok_or_else(|| Error::Input("the scenario has no depot".to_owned()))
+    }
+
+    /// Compares what the depot sent, again until it is enough or the time is over. What is too much never becomes less.
+    fn sent(&mut self, path: &Pattern, (least, most): (u64, u64), within: Option<Limit>) -> Result<String> {
+        let patience = match within {
+            Some(within) => within.patience(self.running()?),
+            None => Duration::ZERO,
+        };
+        let deadline = Instant::now() + patience;
+        loop {
+            let sent = self.depot()?.sent(path)?;
+            let told = format!("{} bytes of {} in {} requests", sent.bytes, sent.length, sent.requests);
+            let hundredfold = u128::from(sent.bytes) * 100;
+            let of = |percent: u64| u128::from(sent.length) * u128::from(percent);
+            let enough = sent.length > 0 && hundredfold >= of(least);
+            if enough && hundredfold <= of(most) {
+                return Ok(told);
+            }
+            if enough || Instant::now() >= deadline {
+                return Err(Error::Unexpected(format!("the depot sent {told}, which is not {least} to {most} %")));
+            }
+            std::thread::sleep(SOON);
+        }
+    }
+
     fn power(&mut self, power: &Power) -> Result<Remark> {
         match power {
-            Power::On => {
+            Power::On { clock } => {
                 self.off()?;
                 self.starts += 1;
                 let log = self.log();
-                self.machine = self.machine.clone().log(log);
+                self.machine = self.machine.clone().log(log).clock(*clock);
                 self.shell.restarted();
                 self.guest = Some(self.machine.boot()?);
             }
@@ -326,6 +369,7 @@ fn http(guest: &mut Guest, port: u16, path: &str, status: u16, prints: &[Pattern
 }
 
 const STATUS: &str = "update-agent status --json 2>/dev/null";
+const SOON: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

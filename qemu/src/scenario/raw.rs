@@ -16,6 +16,8 @@ pub struct File {
     pub memory: Option<Bytes>,
     #[serde(default)]
     pub ports: Vec<u16>,
+    pub network: Option<bool>,
+    pub depot: Option<Spanned<Depot>>,
     pub disk: Disk,
     #[serde(default)]
     pub drive: Vec<Spanned<Drive>>,
@@ -44,6 +46,13 @@ pub struct Drive {
     pub size: Option<Bytes>,
     #[serde(default)]
     pub bus: Bus,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Depot {
+    pub folder: String,
+    pub rate: Option<Bytes>,
 }
 
 /// A line, or part of one.
@@ -82,6 +91,10 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub depot: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Pattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flip_byte: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zero: Option<String>,
@@ -113,6 +126,12 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<Bytes>,
@@ -131,8 +150,8 @@ pub enum Offset {
 }
 
 /// What a step can do, and the further keys each may have.
-pub const ACTIONS: [(&str, &[&str]); 14] = [
-    ("power", &["when", "within", "after"]),
+pub const ACTIONS: [(&str, &[&str]); 16] = [
+    ("power", &["when", "within", "after", "clock"]),
     ("expect", &["not-before", "within"]),
     ("run", &["exit-code", "prints", "prints-not", "within"]),
     ("until", &["within"]),
@@ -140,6 +159,8 @@ pub const ACTIONS: [(&str, &[&str]); 14] = [
     ("status", &["within"]),
     ("freeze", &["when", "within", "reset-within"]),
     ("http", &["http-status", "prints", "within"]),
+    ("depot", &["rate"]),
+    ("sent", &["percent", "within"]),
     ("flip-byte", &["offset", "drive"]),
     ("zero", &["offset", "length", "drive"]),
     ("copy-partition", &["to", "drive"]),

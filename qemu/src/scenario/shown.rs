@@ -38,6 +38,11 @@ impl fmt::Display for Action {
                 write!(f, "http port {port} {path} answers {status}")?;
                 list(f, " with ", prints)
             }
+            Self::Depot { on, rate } => {
+                write!(f, "depot {}", if *on { "on" } else { "off" })?;
+                rate.map_or(Ok(()), |rate| write!(f, ", {rate} each second"))
+            }
+            Self::Sent { path, percent: (from, to), .. } => write!(f, "sent {from} to {to} % of {path}"),
             Self::Change { drive, change } => write!(f, "{change} on {drive}"),
             Self::Exchange(drive) => write!(f, "disk and {drive} change places"),
             Self::Unchanged(drive) => write!(f, "{drive} is unchanged"),
@@ -48,7 +53,8 @@ impl fmt::Display for Action {
 impl fmt::Display for Power {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::On => f.write_str("power on"),
+            Self::On { clock: None } => f.write_str("power on"),
+            Self::On { clock: Some(clock) } => write!(f, "power on, its clock {clock}"),
             Self::Reset => f.write_str("reset"),
             Self::Button(_) => f.write_str("power button"),
             Self::Off(_) => f.write_str("wait until it has switched itself off"),
