@@ -26,6 +26,7 @@ use formats::signature::{self, SignatureSet};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use formats::tuf::{self, Freshness, Kept};
 use formats::verity::Superblock;
+use formats::window::Moment;
 use formats::{Bytes, Digest, SectorSize, SlotId, fat};
 use serde_json::{Value, json};
 
@@ -143,9 +144,25 @@ pub fn health(data: &[u8]) {
     assert_eq!(formats::health::parse_operator(again.to_string().as_bytes()), Ok(checks));
 }
 
-/// Where a depot is: an address that is accepted has no character that means something elsewhere.
+/// What an appliance does about a depot: an address that is accepted has no character that means something elsewhere, nor has one for mail,
+/// and a window is open or says when it will be.
 pub fn depot(data: &[u8]) {
     let Ok(setting) = Setting::parse(data) else { return };
+    for file in setting.ca_file.iter().chain(&setting.proxy_password_file) {
+        assert!(!file.as_str().contains('/') && !file.as_str().starts_with('.'), "{file:?}");
+    }
+    for address in setting.mail.iter().flat_map(|mail| mail.to.iter().chain([&mail.from])) {
+        let text = address.to_string();
+        assert!(text.bytes().all(|b| b.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&b)), "{text}");
+    }
+    for now in [i64::MIN, 0, 1_795_392_000, i64::MAX] {
+        let moment = setting.window.map(|window| (window, window.at(now)));
+        if let Some((window, Moment::Closed(opens))) = moment {
+            let counted = (0..1 << 40).contains(&now);
+            assert!(!counted || (opens > now && window.open(opens)), "{window}");
+            assert!(!window.admits(now, 60).unwrap_err().to_string().is_empty());
+        }
+    }
     for url in setting.url.iter().chain(&setting.proxy) {
         assert!(url.bytes().all(|b| b.is_ascii_graphic() && !b"?#@%\\\"'".contains(&b)), "{url}");
     }

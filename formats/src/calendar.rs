@@ -45,7 +45,17 @@ impl Rhythm<'_> {
         let soon = started.saturating_add(SETTLE).saturating_add(drawn(b"start", self.appliance, spread));
         Some(soon.min(after(started).max(started.saturating_add(SETTLE))))
     }
+
+    /// When to ask again after a check that failed at this time, seconds since 1970; [`Rhythm::next`] may come before. An eighth of the
+    /// period later, but neither as often as a crowd would nor as late as half a day.
+    pub fn again(&self, failed: i64) -> Option<i64> {
+        let pause = self.period()?.checked_div(8)?.clamp(SOONEST_AGAIN, LATEST_AGAIN);
+        Some(failed.saturating_add(pause))
+    }
 }
+
+/// Hours between two checks of an appliance whose operator said nothing about it.
+pub const CHECK_HOURS: u32 = 24;
 
 /// A number below `limit` that looks like chance, the same each time.
 fn drawn(purpose: &[u8], appliance: &str, limit: i64) -> i64 {
@@ -58,6 +68,8 @@ fn drawn(purpose: &[u8], appliance: &str, limit: i64) -> i64 {
 const SETTLE: i64 = 120;
 /// Seconds over which the checks after a start are spread at most.
 const SPREAD: i64 = 3600;
+const SOONEST_AGAIN: i64 = 900;
+const LATEST_AGAIN: i64 = 2 * 3600;
 
 #[cfg(test)]
 mod tests {
@@ -120,6 +132,12 @@ mod tests {
             assert_eq!(rhythm.next(Some(NOW), moment - 60), Some(moment));
             assert!(rhythm.next(Some(NOW), moment + 1).unwrap() <= moment + 1 + SETTLE + SPREAD, "missed");
         }
+    }
+
+    #[test]
+    fn a_failed_check_is_tried_again_sooner_but_not_at_once() {
+        let again = |hours| Rhythm { appliance: "x", hours }.again(NOW).map(|time| time - NOW);
+        assert_eq!([again(24), again(12), again(1), again(0)], [Some(7200), Some(5400), Some(900), None]);
     }
 
     #[test]

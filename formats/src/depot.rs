@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mail::{FileName, Mail};
 use crate::manifest::check_name;
+use crate::window::Window;
 use crate::{Error, Result, json};
 
 /// Longest file in bytes.
@@ -22,7 +24,7 @@ pub const CHANNEL: &str = "stable";
 pub struct Setting {
     /// Always [`FORMAT`].
     pub format: u32,
-    /// The depot's folder, for example `http://depot.example/demo`; without a slash at its end.
+    /// The depot's folder, for example `https://depot.example/demo`; without a slash at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// What to follow there.
@@ -34,17 +36,64 @@ pub struct Setting {
     /// The HTTP proxy to go through, for example `http://proxy.example:3128`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// The user the proxy wants; goes with `proxy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_user: Option<String>,
+    /// The file with that user's password, beside this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_password_file: Option<FileName>,
+    /// A file with certificates (PEM), beside this file: whoever they belong to may vouch for servers too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FileName>,
     /// Most bytes each second of a download.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<u64>,
     /// Hours between two checks; zero: only when asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_hours: Option<u32>,
+    /// What the appliance does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<Auto>,
+    /// When what disturbs people may begin; none: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Who is told by mail what there is; none: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<Mail>,
+}
+
+/// What an appliance does by itself; each does what those before it do too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auto {
+    /// Nothing: it does not even ask.
+    No,
+    /// Asks the depot.
+    #[default]
+    Check,
+    /// Fetches what is next.
+    Stage,
+    /// Goes the whole way to the newest.
+    Install,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { format: FORMAT, url: None, channel: None, ring: None, proxy: None, bandwidth: None, check_hours: None }
+        Self {
+            format: FORMAT,
+            url: None,
+            channel: None,
+            ring: None,
+            proxy: None,
+            proxy_user: None,
+            proxy_password_file: None,
+            ca_file: None,
+            bandwidth: None,
+            check_hours: None,
+            auto: None,
+            window: None,
+            mail: None,
+        }
     }
 }
 
@@ -73,6 +122,7 @@ impl Setting {
                 return Err(invalid("proxy", proxy, "like http://proxy.example:3128"));
             }
         }
+        self.check_proxy_login()?;
         if let Some(bandwidth) = self.bandwidth.filter(|bytes| !(MIN_BANDWIDTH..=MAX_BANDWIDTH).contains(bytes)) {
             let problem = format!("bandwidth {bandwidth} is not {MIN_BANDWIDTH} to {MAX_BANDWIDTH} bytes a second");
             return Err(Error::invalid(WHAT, problem));
@@ -80,20 +130,48 @@ impl Setting {
         if let Some(hours) = self.check_hours.filter(|hours| *hours > MAX_HOURS) {
             return Err(Error::invalid(WHAT, format!("check-hours {hours} is more than {MAX_HOURS}")));
         }
-        Ok(self)
+        let mail = self.mail.map(Mail::checked).transpose()?;
+        Ok(Self { mail, ..self })
     }
 
-    /// This setting where it says something, `below` elsewhere.
+    fn check_proxy_login(&self) -> Result<()> {
+        let refused = |problem: &str| Err(Error::invalid(WHAT, problem));
+        let (user, password) = (self.proxy_user.as_deref(), &self.proxy_password_file);
+        if user.is_some() != password.is_some() || (user.is_some() && self.proxy.is_none()) {
+            return refused("\"proxy-user\" and \"proxy-password-file\" come together, and with \"proxy\"");
+        }
+        // A colon would end the name early: the two travel as one text with a colon between them.
+        let plain = |user: &str| {
+            user.bytes().all(|b| b.is_ascii_graphic() && b != b':') && (1..=MAX_USER).contains(&user.len())
+        };
+        match user.filter(|user| !plain(user)) {
+            Some(user) => Err(invalid("proxy-user", user, "printable ASCII without spaces and colons")),
+            None => Ok(()),
+        }
+    }
+
+    /// This setting where it says something, `below` elsewhere. A proxy and who logs in there are one thing, and so is mail: a password is
+    /// never sent to a server that another file names.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
+        let (proxy, proxy_user, proxy_password_file) = match self.proxy {
+            Some(proxy) => (Some(proxy), self.proxy_user, self.proxy_password_file),
+            None => (below.proxy, below.proxy_user, below.proxy_password_file),
+        };
         Self {
             format: FORMAT,
             url: self.url.or(below.url),
             channel: self.channel.or(below.channel),
             ring: self.ring.or(below.ring),
-            proxy: self.proxy.or(below.proxy),
+            proxy,
+            proxy_user,
+            proxy_password_file,
+            ca_file: self.ca_file.or(below.ca_file),
             bandwidth: self.bandwidth.or(below.bandwidth),
             check_hours: self.check_hours.or(below.check_hours),
+            auto: self.auto.or(below.auto),
+            window: self.window.or(below.window),
+            mail: self.mail.or(below.mail),
         }
     }
 }
@@ -140,6 +218,7 @@ const MAX_URL: usize = 512;
 const MIN_BANDWIDTH: u64 = 1 << 10;
 const MAX_BANDWIDTH: u64 = 1 << 40;
 const MAX_HOURS: u32 = 24 * 365;
+const MAX_USER: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +236,25 @@ mod tests {
         assert_eq!(both.url.as_deref(), Some("http://depot.example/demo"));
         assert_eq!((both.channel.as_deref(), both.bandwidth, both.check_hours), (Some("beta"), Some(100_000), Some(0)));
         assert_eq!(Setting::parse(&both.encode().unwrap()), Ok(both));
+    }
+
+    #[test]
+    fn a_password_goes_to_no_server_that_another_file_names() {
+        let base = br#"{"format":1,"proxy":"http://proxy.example:3128","proxy-user":"hall","proxy-password-file":"proxy-password"}"#;
+        let base = Setting::parse(base).unwrap();
+        let own = Setting::parse(br#"{"format":1,"proxy":"http://elsewhere:3128"}"#).unwrap();
+        let both = own.over(base.clone());
+        assert_eq!((both.proxy_user, both.proxy_password_file), (None, None));
+        assert_eq!(Setting::default().over(base.clone()).proxy_user.as_deref(), Some("hall"));
+        assert_eq!(Setting::parse(&base.encode().unwrap()), Ok(base));
+    }
+
+    #[test]
+    fn each_kind_of_doing_by_itself_does_what_those_before_it_do() {
+        let auto =
+            |word: &str| Setting::parse(format!(r#"{{"format":1,"auto":"{word}"}}"#).as_bytes()).unwrap().auto.unwrap();
+        assert!(auto("no") < auto("check") && auto("check") < auto("stage") && auto("stage") < auto("install"));
+        assert_eq!(Auto::default(), Auto::Check);
     }
 
     #[test]
@@ -216,6 +314,15 @@ mod tests {
             r#"{"format":1,"bandwidth":-1}"#,
             r#"{"format":1,"check-hours":100000}"#,
             r#"{"format":1,"url":"http://a","url":"http://b"}"#,
+            r#"{"format":1,"proxy-user":"a","proxy-password-file":"b"}"#,
+            r#"{"format":1,"proxy":"http://p","proxy-user":"a"}"#,
+            r#"{"format":1,"proxy":"http://p","proxy-user":"a:b","proxy-password-file":"c"}"#,
+            r#"{"format":1,"proxy":"http://p","proxy-user":"a\r\nX: y","proxy-password-file":"c"}"#,
+            r#"{"format":1,"ca-file":"/etc/shadow"}"#,
+            r#"{"format":1,"ca-file":".."}"#,
+            r#"{"format":1,"auto":"yes"}"#,
+            r#"{"format":1,"window":{"from":"25:00","to":"01:00"}}"#,
+            r#"{"format":1,"mail":{"server":"x","from":"a@b","to":[]}}"#,
         ] {
             assert!(Setting::parse(text.as_bytes()).is_err(), "{text}");
         }

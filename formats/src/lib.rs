@@ -31,6 +31,7 @@ pub mod image_record;
 pub mod journal;
 mod json;
 mod le;
+pub mod mail;
 pub mod manifest;
 pub mod mbr;
 pub mod network;
@@ -46,6 +47,7 @@ pub mod trust;
 pub mod tuf;
 pub mod units;
 pub mod verity;
+pub mod window;
 
 pub use digest::Digest;
 pub use error::{Damage, Distrust, Error, Result};

@@ -105,7 +105,11 @@ const TUF_TARGETS: &[u8] = br#"{"_type": "targets", "spec_version": "1.0.31", "v
 
 /// Every field an operator may set.
 const DEPOT: &[u8] = br#"{"format": 1, "url": "http://depot.example:8080/demo", "channel": "stable", "ring": "early",
-  "proxy": "http://[2001:db8::1]:3128", "bandwidth": 1000000, "check-hours": 24}"#;
+  "proxy": "http://[2001:db8::1]:3128", "proxy-user": "hall", "proxy-password-file": "proxy-password", "ca-file": "ca.pem",
+  "bandwidth": 1000000, "check-hours": 24, "auto": "install",
+  "window": {"days": ["sat", "sun"], "from": "22:00", "to": "04:00", "utc-offset": "+01:00"},
+  "mail": {"server": "mail.example", "port": 587, "security": "starttls", "user": "a", "password-file": "mail-password",
+    "from": "a@b.example", "to": ["c@d.example", "e+f@g.example"]}}"#;
 
 /// Every field of a network setting.
 fn fixed_address() -> Vec<u8> {
