@@ -57,6 +57,11 @@ fn list<T: ToString>(items: &[T]) -> String {
 fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let range = |range: &Option<VersionReq>| range.as_ref().map_or("any".to_owned(), VersionReq::to_string);
     let site = manifest.site.as_ref();
+    let licence = manifest.licence.as_ref();
+    let hostname = site.map(|site| &site.hostname).or_else(|| licence?.hostname.as_ref());
+    let count = site.and_then(|site| site.licences).or_else(|| licence?.count);
+    let expires = site.and_then(|site| site.expires).or_else(|| licence?.expires);
+    let grace = licence.filter(|licence| licence.grace_days > 0);
     let none = || "none".to_owned();
     vec![
         ("kind", manifest.kind.to_string()),
@@ -72,9 +77,12 @@ fn described(manifest: &Manifest) -> Vec<(&'static str, String)> {
         ("build id", manifest.build_id.short()),
         ("support end", manifest.support_end.map_or_else(none, |day| day.to_string())),
         ("image size", manifest.image.as_ref().map_or_else(none, |image| image.size.to_string())),
-        ("hostname", site.map_or_else(none, |site| site.hostname.clone())),
-        ("licences", site.and_then(|site| site.licences).map_or_else(none, |number| number.to_string())),
-        ("expires", site.and_then(|site| site.expires).map_or_else(none, |day| day.to_string())),
+        ("hostname", hostname.map_or_else(none, Clone::clone)),
+        ("licences", count.map_or_else(none, |number| number.to_string())),
+        ("features", list(licence.map_or(&[], |licence| licence.features.as_slice()))),
+        ("expires", expires.map_or_else(none, |day| day.to_string())),
+        ("days of grace", grace.map_or_else(none, |licence| licence.grace_days.to_string())),
+        ("entitled until", licence.and_then(|licence| licence.entitled_until).map_or_else(none, |day| day.to_string())),
         ("health checks", list(&manifest.health)),
         ("trial", manifest.trial.unwrap_or_default().to_string()),
         ("licence terms", if manifest.members.contains_key(formats::package::EULA) { "yes" } else { "no" }.to_owned()),

@@ -16,6 +16,7 @@ pub mod filesystem;
 pub mod inspect;
 pub mod keys;
 pub mod layout;
+pub mod licence;
 pub mod nearest;
 pub mod opened;
 pub mod package;

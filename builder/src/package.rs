@@ -1,7 +1,9 @@
 //! Package files on the build host: known by their content, not by their name.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use formats::Bytes;
@@ -63,6 +65,36 @@ impl PackageFile {
             package::Error::Io(cause) => Error::io("read", &self.path)(cause),
             package::Error::Format(cause) => Error::format(format!("package \"{}\"", self.path.display()))(cause),
         }
+    }
+}
+
+/// Writes a package to the new file `to`; it appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Refused`] when `to` exists; [`Error::Format`] when the members are not those of the manifest.
+pub fn write_new(
+    to: &Path,
+    manifest: &[u8],
+    signatures: &[u8],
+    members: &mut BTreeMap<&str, &mut dyn Read>,
+) -> Result<()> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut scratch = tempfile::Builder::new()
+        .prefix(".bulkhead-package-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(Error::io("create a file in", folder))?;
+    package::write(&mut scratch, manifest, signatures, members).map_err(|error| match error {
+        package::Error::Io(cause) => Error::io("write", to)(cause),
+        package::Error::Format(cause) => Error::format(format!("package \"{}\"", to.display()))(cause),
+    })?;
+    scratch.as_file().sync_all().map_err(Error::io("sync", to))?;
+    match scratch.persist_noclobber(to) {
+        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder)),
+        Err(problem) if problem.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::Refused(format!("\"{}\" exists; choose another name", to.display())))
+        }
+        Err(problem) => Err(Error::io("create", to)(problem.error)),
     }
 }
 

@@ -13,9 +13,8 @@ use formats::package;
 use formats::signature::{self, SignatureSet};
 use formats::trust::{Role, key_id};
 
-use crate::keys::CoSigner;
-use crate::package::PackageFile;
-use crate::{Error, Result};
+use crate::package::{PackageFile, write_new};
+use crate::{Error, Result, keys};
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,57 +25,34 @@ pub struct Signed {
     pub signatures: usize,
 }
 
-/// Writes to the new file `to` the package `from` with a further signature by the key in `keys` for its kind.
+/// Writes to the new file `to` the package `from` with a further signature by the key in `folder` for its kind.
 ///
 /// # Errors
 /// [`Error::Refused`] when `to` exists or the key has signed already; [`Error::Input`] when the key is missing or the package is damaged.
-pub fn sign(from: &Path, keys: &Path, to: &Path) -> Result<Signed> {
+pub fn sign(from: &Path, folder: &Path, to: &Path) -> Result<Signed> {
     let package = PackageFile::open(from)?;
     let claims = package.claims()?;
     let manifest = &claims.manifest;
     let role = Role::from(manifest.kind);
-    let own_keys = CoSigner::load(keys)?;
-    let key = own_keys.private(role).ok_or_else(|| {
-        Error::input(format!("\"{}\" has no {role}.key to sign a {role} package with", keys.display()))
+    let key = keys::depot::private(folder, &role.to_string())?.ok_or_else(|| {
+        Error::input(format!("\"{}\" has no {role}.key to sign a {role} package with", folder.display()))
     })?;
     let id = key_id(&key.verifying_key());
     if claims.signatures.signatures().iter().any(|one| one.key_id == id) {
-        let (from, keys) = (from.display(), keys.display());
-        return Err(Error::Refused(format!("\"{from}\" is signed by the {role} key in \"{keys}\" already")));
+        let (from, folder) = (from.display(), folder.display());
+        return Err(Error::Refused(format!("\"{from}\" is signed by the {role} key in \"{folder}\" already")));
     }
     let context = || Error::format(format!("the signatures of \"{}\"", from.display()));
-    let own = signature::sign(&claims.manifest_bytes, std::slice::from_ref(key)).map_err(context())?;
+    let own = signature::sign(&claims.manifest_bytes, std::slice::from_ref(&key)).map_err(context())?;
     let own = SignatureSet::parse(&own).map_err(context())?;
     let signatures = claims.signatures.clone().merged(own).map_err(context())?;
     let release = format!("{} {} {}", manifest.kind, manifest.name, manifest.version);
     let signed = Signed { release, signatures: signatures.signatures().len() };
-    write(&package, &claims.manifest_bytes, &signatures.encode().map_err(context())?, to)?;
-    Ok(signed)
-}
-
-/// The package with other signatures; it appears whole or not at all.
-fn write(package: &PackageFile, manifest: &[u8], signatures: &[u8], to: &Path) -> Result<()> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut scratch = tempfile::Builder::new()
-        .prefix(".bulkhead-sign-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(Error::io("create a file in", folder))?;
-    let mut members = members(package)?;
+    let mut members = members(&package)?;
     let mut readers: BTreeMap<&str, &mut dyn Read> =
         members.iter_mut().map(|(name, member)| (name.as_str(), member as &mut dyn Read)).collect();
-    package::write(&mut scratch, manifest, signatures, &mut readers).map_err(|error| match error {
-        package::Error::Io(cause) => Error::io("write", to)(cause),
-        format @ package::Error::Format(_) => package.refused(format),
-    })?;
-    scratch.as_file().sync_all().map_err(Error::io("sync", to))?;
-    match scratch.persist_noclobber(to) {
-        Ok(_) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", folder)),
-        Err(problem) if problem.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(Error::Refused(format!("\"{}\" exists; choose another name", to.display())))
-        }
-        Err(problem) => Err(Error::io("create", to)(problem.error)),
-    }
+    write_new(to, &claims.manifest_bytes, &signatures.encode().map_err(context())?, &mut readers)?;
+    Ok(signed)
 }
 
 /// Where the members behind the signatures are.

@@ -54,6 +54,20 @@ fn codes(shop: &Shop, now: i64) -> Vec<(&'static str, String)> {
 }
 
 #[test]
+fn what_is_offered_to_all_is_offered_after_the_end_of_an_entitlement() {
+    let shop = Shop::new();
+    shop.add(NOW, &base("1.0.0", 1)).unwrap();
+    let id: PackageId = "base/demo-base-1.0.0".parse().unwrap();
+    let ended = Some("2000-01-01".parse().unwrap());
+    let place = Place { channel: "stable", appliance: "one", ring: None, entitled_until: ended, now: NOW };
+    let mark = |for_all| shop.change(NOW, |edit, _| edit.offer_to_all(&id, "stable", for_all)).unwrap().1;
+    let sees = |state: &State| state.catalogue().unwrap().availability(&id, &place).unwrap().is_available();
+    assert!(sees(&mark(true)) && !sees(&mark(false)));
+    let unknown = shop.change(NOW, |edit, _| edit.offer_to_all(&id, "beta", true));
+    assert!(unknown.unwrap_err().to_string().contains("channel \"beta\" does not list base/demo-base-1.0.0"));
+}
+
+#[test]
 fn what_an_appliance_would_refuse_does_not_get_in_and_changes_nothing() {
     let shop = Shop::new();
     shop.add(NOW, &base("1.0.0", 1)).unwrap();

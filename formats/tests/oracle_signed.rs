@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePublicKey as _, KeypairBytes};
 use ed25519_dalek::{Signature, SigningKey};
-use formats::manifest::{Effects, FORMAT, Kind, Manifest, Requires};
+use formats::manifest::{Effects, FORMAT, Kind, LicenceInfo, Manifest, Requires};
 use formats::signature::{SignatureSet, message, sign};
 use formats::trust::{Role, TrustStore, TrustedKey, key_id};
 use formats::verity::{
@@ -147,6 +147,7 @@ fn manifest() -> Vec<u8> {
         created: 0,
         support_end: None,
         site: None,
+        licence: Some(LicenceInfo { count: Some(1), ..LicenceInfo::default() }),
         health: Vec::new(),
         trial: None,
         development: false,

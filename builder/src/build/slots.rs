@@ -164,6 +164,7 @@ fn manifest(
             expires: site.expires,
             entry_points: BTreeMap::new(),
         }),
+        licence: None,
         health: health.clone(),
         trial,
         development: keys.development,

@@ -8,6 +8,7 @@ mod init;
 mod inspect;
 mod keys;
 pub mod output;
+mod package;
 mod plan;
 mod progress;
 mod sign;
@@ -40,6 +41,8 @@ enum Verb {
     Verify(verify::Arguments),
     /// Say what changes from one package to another, and how much of it must be fetched
     Diff(diff::Arguments),
+    /// Make packages that have no image: licences
+    Package(package::Arguments),
     /// Add a signature to a package, for appliances that want more than one
     Sign(sign::Arguments),
     /// Wrap a raw disk image for a hypervisor
@@ -59,6 +62,7 @@ impl Arguments {
             Verb::Inspect(arguments) => arguments.run(),
             Verb::Verify(arguments) => arguments.run(),
             Verb::Diff(arguments) => arguments.run(),
+            Verb::Package(arguments) => arguments.run(),
             Verb::Sign(arguments) => arguments.run(),
             Verb::Export(arguments) => arguments.run(),
             Verb::Depot(arguments) => arguments.run(),

@@ -90,9 +90,18 @@ impl Edit<'_> {
             }
             Some(listing) if !opens.is_empty() => listing.opens = opens,
             Some(_) => {}
-            None => listings.push(Listing { package: id.clone(), added: now, opens, withdrawn: None }),
+            None => listings.push(Listing { package: id.clone(), added: now, opens, for_all: false, withdrawn: None }),
         }
         index.encode().map(drop).map_err(Error::format("the index"))
+    }
+
+    /// Offers a package of a channel to appliances whose entitlement has ended as well, or not any more.
+    pub fn offer_to_all(&mut self, id: &PackageId, channel: &str, for_all: bool) -> Result<()> {
+        let listings = self.draft.index.channels.get_mut(channel).into_iter().flatten();
+        let listing = listings.into_iter().find(|listing| listing.package == *id);
+        let missing = || Error::input(format!("channel \"{channel}\" does not list {id}"));
+        listing.ok_or_else(missing)?.for_all = for_all;
+        Ok(())
     }
 
     /// Takes a package back, in one channel or in all that list it.

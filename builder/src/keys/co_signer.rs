@@ -25,6 +25,7 @@ pub struct CoSigner {
     pub expires: Option<Date>,
     base: Halves,
     site: Halves,
+    licence: Option<Halves>,
 }
 
 /// A key, of which the private half may be elsewhere.
@@ -35,7 +36,8 @@ struct Halves {
 }
 
 impl CoSigner {
-    /// Loads and checks `base.pub` and `site.pub` in this directory, and `base.key` and `site.key` where they are there.
+    /// Loads and checks `base.pub` and `site.pub` in this directory, `licence.pub` if there is one, and the private halves of those where
+    /// they are there.
     pub fn load(directory: &Path) -> Result<Self> {
         let set = Files(directory);
         let description = set.description()?;
@@ -51,20 +53,25 @@ impl CoSigner {
             expires: description.expires,
             base: halves("base")?,
             site: halves("site")?,
+            licence: set.path("licence.pub").exists().then(|| halves("licence")).transpose()?,
         })
     }
 
-    /// The public half for packages of this role.
-    pub fn public(&self, role: Role) -> &VerifyingKey {
-        &self.halves(role).public
+    /// The public half for packages of this role; nothing: they sign no licences.
+    pub fn public(&self, role: Role) -> Option<&VerifyingKey> {
+        self.halves(role).map(|halves| &halves.public)
     }
 
     /// The private half, if it is here.
     pub fn private(&self, role: Role) -> Option<&SigningKey> {
-        self.halves(role).private.as_ref()
+        self.halves(role)?.private.as_ref()
     }
 
-    fn halves(&self, role: Role) -> &Halves {
-        if role == Role::Site { &self.site } else { &self.base }
+    fn halves(&self, role: Role) -> Option<&Halves> {
+        match role {
+            Role::Base => Some(&self.base),
+            Role::Site => Some(&self.site),
+            Role::Licence => self.licence.as_ref(),
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Keys {
     pub base: SigningKey,
     /// Signs manifests of site slots and packages.
     pub site: SigningKey,
+    /// Signs licence packages; none: appliances with these keys take no licences.
+    pub licence: Option<VerifyingKey>,
     /// Signs boot files, for the firmware (Authenticode) and for GRUB (OpenPGP).
     pub boot: RsaKey,
     /// The certificate of `boot` for the firmware's db variable, DER.
@@ -95,6 +97,7 @@ impl Keys {
         let description = set.description()?;
         let base = set.ed25519("base")?;
         let site = set.ed25519("site")?;
+        let licence = depot::public(directory, "licence", true)?.map(|key| key.public);
         let boot = set.rsa("boot.key")?;
         let boot_certificate = set.certificate("boot.crt")?;
         if !certificate::is_for(&boot_certificate, &boot) {
@@ -109,6 +112,7 @@ impl Keys {
         Ok(Self {
             base,
             site,
+            licence,
             boot,
             boot_certificate,
             platform_certificate: set.certificate("PK.crt")?,
@@ -129,7 +133,7 @@ impl Keys {
         Self { co_signers, threshold, ..self }
     }
 
-    /// Every private key here that signs packages of this role.
+    /// Every private key here that signs the slots of this role: base or site.
     pub fn signing(&self, role: Role) -> Vec<SigningKey> {
         let own = if role == Role::Site { &self.site } else { &self.base };
         let others = self.co_signers.iter().filter_map(|signer| signer.private(role));
@@ -143,28 +147,35 @@ impl Keys {
     }
 
     /// The trust store of an appliance that believes this set, its co-signers and nothing else, development keys only when the set is
-    /// one of development keys.
+    /// one of development keys. Licences are believed where there are as many licence keys as must sign.
     pub fn trust_store(&self, product: &str) -> Result<TrustStore> {
         let kind = |development| if development { "development key" } else { "key" };
-        let own = |role, key: &SigningKey| TrustedKey {
+        let own = |role, public: VerifyingKey| TrustedKey {
             role,
-            public: key.verifying_key(),
+            public,
             development: self.development,
             expires: self.expires,
             name: format!("{role} {}", kind(self.development)),
         };
-        let mut keys = vec![own(Role::Base, &self.base), own(Role::Site, &self.site)];
+        let mut keys = vec![own(Role::Base, self.base.verifying_key()), own(Role::Site, self.site.verifying_key())];
+        keys.extend(self.licence.map(|public| own(Role::Licence, public)));
         for (number, signer) in (1..).zip(&self.co_signers) {
             let of = if signer.name.is_empty() { format!("co-signer {number}") } else { signer.name.clone() };
-            keys.extend([Role::Base, Role::Site].map(|role| TrustedKey {
-                role,
-                public: *signer.public(role),
-                development: signer.development,
-                expires: signer.expires,
-                name: format!("{role} {} of {of}", kind(signer.development)),
+            keys.extend([Role::Base, Role::Site, Role::Licence].into_iter().filter_map(|role| {
+                Some(TrustedKey {
+                    role,
+                    public: *signer.public(role)?,
+                    development: signer.development,
+                    expires: signer.expires,
+                    name: format!("{role} {} of {of}", kind(signer.development)),
+                })
             }));
         }
-        let thresholds = BTreeMap::from([(Role::Base, self.threshold), (Role::Site, self.threshold)]);
+        let mut thresholds = BTreeMap::from([(Role::Base, self.threshold), (Role::Site, self.threshold)]);
+        let licence_keys = keys.iter().filter(|key| key.role == Role::Licence).count();
+        if u32::try_from(licence_keys).is_ok_and(|keys| keys >= self.threshold) {
+            thresholds.insert(Role::Licence, self.threshold);
+        }
         TrustStore::new(product, keys, thresholds, self.development).map_err(Error::format("the trust store"))
     }
 }

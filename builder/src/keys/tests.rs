@@ -155,7 +155,7 @@ fn refuses_a_description_of_another_format_and_ignores_unknown_fields() {
 }
 
 #[test]
-fn the_trust_store_believes_the_two_keys_of_the_set() {
+fn the_trust_store_believes_the_package_keys_of_the_set() {
     let (_scratch, directory) = set();
     let keys = Keys::load(&directory).unwrap();
     let store = keys.trust_store("demo").unwrap();
@@ -165,7 +165,23 @@ fn the_trust_store_believes_the_two_keys_of_the_set() {
         assert_eq!((trusted.role, trusted.development), (role, true));
         assert_eq!(store.threshold(role), Some(1));
     }
-    assert_eq!(store.threshold(Role::Licence), None);
+    let licence = keys.licence.unwrap();
+    assert_eq!(store.key(&formats::trust::key_id(&licence)).unwrap().role, Role::Licence);
+    assert_eq!(store.threshold(Role::Licence), Some(1));
+
+    // Licences need as many signers as everything else, or there are none.
+    let alone = CoSigner::load(&directory).unwrap();
+    assert_eq!(alone.public(Role::Licence), Some(&licence));
+    let (_other_scratch, other) = other_set();
+    let second = CoSigner::load(&other).unwrap();
+    let store = Keys::load(&directory).unwrap().with(2, vec![second]).trust_store("demo").unwrap();
+    assert_eq!(store.threshold(Role::Licence), Some(2));
+    for file in ["licence.key", "licence.pub"] {
+        fs::remove_file(other.join(file)).unwrap();
+    }
+    let second = CoSigner::load(&other).unwrap();
+    let store = Keys::load(&directory).unwrap().with(2, vec![second]).trust_store("demo").unwrap();
+    assert_eq!((store.threshold(Role::Base), store.threshold(Role::Licence)), (Some(2), None));
 }
 
 #[test]

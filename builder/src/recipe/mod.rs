@@ -15,6 +15,8 @@ use formats::manifest::Date;
 use semver::Version;
 use serde::Deserialize;
 
+pub use parse::from_toml;
+
 use crate::{Error, Result};
 
 /// A whole recipe, parsed and validated.
@@ -269,7 +271,7 @@ impl Recipe {
 
     /// Parses and validates a recipe text; `name` is used in messages, `folder` resolves relative paths.
     pub fn from_text(text: &str, name: &str, folder: &Path) -> Result<Self> {
-        let mut recipe = parse::parse(text, name)?;
+        let mut recipe: Self = from_toml(text, name)?;
         folder.clone_into(&mut recipe.folder);
         validate::validate(&recipe).map_err(|problem| Error::input(format!("{name}: {problem}")))?;
         Ok(recipe)

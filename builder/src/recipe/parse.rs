@@ -1,11 +1,12 @@
-//! TOML text to [`Recipe`], with errors a person can act on: file, line, column, and the nearest valid key for a mistyped one.
+//! TOML text to what it describes, with errors a person can act on: file, line, column, and the nearest valid key for a mistyped one.
 
-use super::Recipe;
+use serde::de::DeserializeOwned;
+
 use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// Parses `text`; `name` is the file name shown in errors.
-pub(super) fn parse(text: &str, name: &str) -> Result<Recipe> {
+pub fn from_toml<T: DeserializeOwned>(text: &str, name: &str) -> Result<T> {
     toml::from_str(text).map_err(|error| Error::input(explain(text, name, &error)))
 }
 
@@ -51,9 +52,10 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
 
     fn error(text: &str) -> String {
-        parse(text, "r.toml").expect_err("must be refused").to_string()
+        from_toml::<Recipe>(text, "r.toml").expect_err("must be refused").to_string()
     }
 
     #[test]

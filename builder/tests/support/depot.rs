@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use builder::depot::{Creation, Depot, Edit, RealStorage, Rotation, Signers, State};
 use builder::keys;
-use formats::manifest::{Effects, FORMAT, ImageInfo, Kind, Manifest, Member, Requires, SiteInfo};
+use formats::manifest::{Effects, FORMAT, ImageInfo, Kind, LicenceInfo, Manifest, Member, Requires, SiteInfo};
 use formats::package::{self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, SBOM};
 use formats::verity::{BLOCK_SIZE, BlockHasher, Parameters, TreeBuilder};
 use formats::{Bytes, Digest, Guid, signature};
@@ -82,6 +82,7 @@ impl Release {
             created: 1_760_000_000,
             support_end: None,
             site: (self.kind == Kind::Site).then_some(site),
+            licence: (self.kind == Kind::Licence).then(|| LicenceInfo { count: Some(5), ..LicenceInfo::default() }),
             health: vec![],
             trial: None,
             development: true,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, Index, PackageId};
 use crate::Digest;
-use crate::manifest::Date;
+use crate::manifest::{Date, Kind};
 
 /// Where an appliance stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,10 @@ impl Catalogue {
             return Some(Availability::Withdrawn { date: withdrawn.date, reason });
         }
         let added = Date::of_unix(listing.added);
-        if let Some(ended) = place.entitled_until.filter(|end| added.is_none_or(|added| added > *end)) {
+        // A licence is how an entitlement is renewed, so it needs none.
+        let needed = package.kind() != Kind::Licence && !listing.for_all;
+        let bound = place.entitled_until.filter(|_| needed);
+        if let Some(ended) = bound.filter(|end| added.is_none_or(|added| added > *end)) {
             return Some(Availability::NotEntitled { ended });
         }
         let ring = self.index().ring(package, place);

@@ -51,6 +51,9 @@ pub struct Listing {
     /// When it opens for a ring, seconds since 1970, by the ring's name. A ring that is not named: at once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub opens: BTreeMap<String, i64>,
+    /// Offered to appliances whose entitlement has ended as well: a security fix, for example.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_all: bool,
     /// It is not offered any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Withdrawal>,

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::manifest::{Date, Effects, Kind, MAX_UNIX, Manifest, Requires, SiteInfo, check_name};
+use crate::manifest::{Date, Effects, Kind, LicenceInfo, MAX_UNIX, Manifest, Requires, SiteInfo, check_name};
 use crate::{Bytes, Digest, Error, Result, json};
 
 mod availability;
@@ -74,6 +74,9 @@ pub struct Entry {
     /// What only a site has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteInfo>,
+    /// What only a licence has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<LicenceInfo>,
     /// SHA-256 of the release notes.
     pub notes: Digest,
     /// SHA-256 of the licence terms to accept, if there are any.
@@ -189,6 +192,7 @@ impl Entry {
             created: manifest.created,
             support_end: manifest.support_end,
             site: manifest.site.clone(),
+            licence: manifest.licence.clone(),
             notes,
             eula: digest("eula.txt"),
             development: manifest.development,
@@ -214,6 +218,12 @@ impl Entry {
         PackageId { kind: self.kind, name: self.name.clone(), version: self.version.clone() }
     }
 
+    /// The host name it is bound to, if it is bound to one.
+    pub fn hostname(&self) -> Option<&str> {
+        let site = self.site.as_ref().map(|site| site.hostname.as_str());
+        site.or_else(|| self.licence.as_ref()?.hostname.as_deref())
+    }
+
     /// Refuses an entry that stands at a target for another package.
     pub fn check_target(&self, target: &str) -> Result<()> {
         if self.id().target() == target {
@@ -229,6 +239,9 @@ impl Entry {
         self.hardware.iter().try_for_each(|model| check_name("hardware", model))?;
         if let Some(site) = &self.site {
             check_name("hostname", &site.hostname)?;
+        }
+        if let Some(licence) = &self.licence {
+            licence.check().map_err(|problem| Error::invalid(ENTRY, problem))?;
         }
         let long_version = self.version.to_string().len() > MAX_VERSION;
         let numbers = self.sequence < MAX_EXACT && (0..=MAX_UNIX).contains(&self.created);

@@ -26,6 +26,7 @@ pub(crate) fn entry(kind: Kind, major: u64) -> Entry {
         created: 1_700_000_000,
         support_end: None,
         site,
+        licence: (kind == Kind::Licence).then(|| LicenceInfo { count: Some(5), ..LicenceInfo::default() }),
         notes: Digest::of(b"notes"),
         eula: None,
         development: false,
@@ -37,7 +38,7 @@ fn id(text: &str) -> PackageId {
 }
 
 fn listing(package: &str) -> Listing {
-    Listing { package: id(package), added: 1_700_000_000, opens: BTreeMap::new(), withdrawn: None }
+    Listing { package: id(package), added: 1_700_000_000, opens: BTreeMap::new(), for_all: false, withdrawn: None }
 }
 
 fn index() -> Index {
@@ -52,6 +53,8 @@ fn index() -> Index {
             Listing { opens, ..listing("base/os-2.0.0") },
             Listing { withdrawn, ..listing("base/os-3.0.0") },
             listing("base/os-9.0.0"),
+            Listing { for_all: true, ..listing("base/os-5.0.0") },
+            listing("licence/app-1.0.0"),
         ],
     );
     index
@@ -92,6 +95,11 @@ fn an_entry_says_what_the_manifest_says() {
     assert!(entry.differs_from(&manifest, Bytes(78)));
     manifest.sequence += 1;
     assert!(entry.differs_from(&manifest, Bytes(77)));
+    let mut licence = sample(Kind::Licence);
+    licence.members.insert("notes.md".into(), member);
+    let of_licence = Entry::of(&licence, Bytes(77)).unwrap();
+    assert_eq!(of_licence.hostname(), Some("support.example.org"));
+    assert_eq!(of_licence.licence, licence.licence);
     manifest.members.clear();
     assert!(Entry::of(&manifest, Bytes(77)).unwrap_err().to_string().contains("no release notes"));
 }
@@ -125,6 +133,8 @@ fn hostile_entries_are_refused() {
         ("hardware", vec!["x"; 65].into()),
         ("hardware", vec!["\u{1b}"].into()),
         ("requires", serde_json::json!({"base": "whatever"})),
+        ("licence", serde_json::json!({"count": 1, "features": ["\u{1b}"]})),
+        ("licence", serde_json::json!({})),
     ] {
         assert!(with(field, value.clone()).is_err(), "{field} {value}");
     }
@@ -166,7 +176,8 @@ fn an_index_is_read_back_and_its_rules_are_checked() {
 
 #[test]
 fn an_appliance_sees_what_its_channel_ring_and_entitlement_give_it() {
-    let entries = vec![entry(Kind::Base, 2), entry(Kind::Base, 3), entry(Kind::Base, 4)];
+    let bases = [2, 3, 4, 5].map(|number| entry(Kind::Base, number));
+    let entries = bases.into_iter().chain([entry(Kind::Licence, 1)]).collect();
     let catalogue = Catalogue::new(entries, index()).unwrap();
     let place = Place { channel: "stable", appliance: "one", ring: None, entitled_until: None, now: 1_700_000_150 };
     let sees =
@@ -186,6 +197,9 @@ fn an_appliance_sees_what_its_channel_ring_and_entitlement_give_it() {
         sees("base/os-2.0.0", &entitled("2023-11-13")).unwrap(),
         "not available: entitlement ended on 2023-11-13"
     );
+    for always in ["base/os-5.0.0", "licence/app-1.0.0"] {
+        assert_eq!(sees(always, &entitled("2000-01-01")).unwrap(), "available", "{always}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use semver::VersionReq;
 
 use super::date::MAX_UNIX;
-use super::{FORMAT, ImageInfo, KNOWN_FEATURES, Kind, Manifest, Requires, SiteInfo};
+use super::{Effects, FORMAT, ImageInfo, KNOWN_FEATURES, Kind, LicenceInfo, Manifest, Requires, SiteInfo};
 use crate::health::{self, Trial};
 use crate::json::shown;
 use crate::verity::Layout;
@@ -51,7 +51,7 @@ fn names(manifest: &Manifest) -> Checked {
     manifest.members.keys().try_for_each(|member| name_rule("member", member))
 }
 
-fn name_rule(what: &str, name: &str) -> Checked {
+pub(super) fn name_rule(what: &str, name: &str) -> Checked {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = name.as_bytes();
@@ -119,10 +119,16 @@ fn parts(manifest: &Manifest) -> Checked {
         (Kind::Licence, Some(_)) => return Err("a licence package has no image".into()),
     }
     match (kind, &manifest.site) {
-        (Kind::Site, Some(site)) => check_site(site),
-        (Kind::Site, None) => Err("a site package needs the part \"site\"".into()),
+        (Kind::Site, Some(site)) => check_site(site)?,
+        (Kind::Site, None) => return Err("a site package needs the part \"site\"".into()),
+        (_, None) => {}
+        (_, Some(_)) => return Err(format!("a {kind} package has no part \"site\"")),
+    }
+    match (kind, &manifest.licence) {
+        (Kind::Licence, Some(licence)) => check_licence(licence, manifest.effects),
+        (Kind::Licence, None) => Err("a licence package needs the part \"licence\"".into()),
         (_, None) => Ok(()),
-        (_, Some(_)) => Err(format!("a {kind} package has no part \"site\"")),
+        (_, Some(_)) => Err(format!("a {kind} package has no part \"licence\"")),
     }
 }
 
@@ -136,6 +142,14 @@ fn check_image(image: &ImageInfo) -> Checked {
         return Err(format!("its image is {} long; {} follows from its data blocks", image.size, layout.size()));
     }
     Ok(())
+}
+
+/// Who says that an installation does nothing to anybody has to mean it.
+fn check_licence(licence: &LicenceInfo, effects: Effects) -> Checked {
+    if effects != Effects::default() {
+        return Err(format!("a licence package has no effects on users; it names {effects}"));
+    }
+    licence.check()
 }
 
 fn check_site(site: &SiteInfo) -> Checked {

@@ -16,6 +16,9 @@ pub struct Date {
 }
 
 impl Date {
+    /// The last day there is.
+    pub const LAST: Self = Self { year: 9999, month: 12, day: 31 };
+
     /// The day that contains this second since 1970, in UTC; `None` outside 1970 to 9999.
     pub fn of_unix(seconds: i64) -> Option<Self> {
         if !(0..=MAX_UNIX).contains(&seconds) {

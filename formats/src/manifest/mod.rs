@@ -10,6 +10,7 @@
 
 mod check;
 mod date;
+mod licence;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{check_name, check_title};
 pub use date::{Date, MAX_UNIX};
+pub use licence::{LicenceInfo, MAX_FEATURES, MAX_GRACE, Validity};
 
 use crate::health::{self, Check, Trial};
 use crate::verity::{Layout, Parameters};
@@ -76,6 +78,9 @@ pub struct Manifest {
     /// What only a site package has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteInfo>,
+    /// What only a licence package has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<LicenceInfo>,
     /// What must hold while this release runs; base and site only, and only with the feature [`health::FEATURE`] required.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<Check>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Date, Effects, ImageInfo, Kind, Manifest, SiteInfo};
+use super::{Date, Effects, ImageInfo, Kind, LicenceInfo, Manifest, SiteInfo};
 
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,6 +29,9 @@ impl fmt::Display for Manifest {
         }
         self.image.iter().try_for_each(|image| image.fmt(f))?;
         self.site.iter().try_for_each(|site| site.fmt(f))?;
+        if let Some(licence) = &self.licence {
+            licence_lines(f, licence)?;
+        }
         for check in &self.health {
             writeln!(f, "  health       {check}")?;
         }
@@ -79,6 +82,24 @@ impl fmt::Display for ImageInfo {
         writeln!(f, "  root hash    {}", self.root_hash)?;
         writeln!(f, "  salt         {}", hex::encode(self.salt))?;
         writeln!(f, "  hash uuid    {}", self.hash_uuid)
+    }
+}
+
+fn licence_lines(f: &mut fmt::Formatter<'_>, licence: &LicenceInfo) -> fmt::Result {
+    writeln!(f, "  hostname     {}", licence.hostname.as_deref().unwrap_or("any"))?;
+    if let Some(count) = licence.count {
+        writeln!(f, "  licences     {count}")?;
+    }
+    for feature in &licence.features {
+        writeln!(f, "  feature      {feature}")?;
+    }
+    match licence.expires {
+        Some(day) => writeln!(f, "  expires      {day}, then {} days of grace", licence.grace_days)?,
+        None => writeln!(f, "  expires      never")?,
+    }
+    match licence.entitled_until {
+        Some(day) => writeln!(f, "  entitled     to packages published until {day}"),
+        None => Ok(()),
     }
 }
 

@@ -21,21 +21,41 @@ pub(crate) fn sample(kind: Kind) -> Manifest {
         build_id: Digest([0x22; 32]),
         sequence: 42,
         requires: Requires { base: Some(">=2.0.0, <3.0.0".parse().unwrap()), site: None },
-        effects: Effects { reboot: true, site_downtime: true, client_upgrade: false, soak_hours: Some(24) },
+        effects: if kind == Kind::Licence {
+            Effects::default()
+        } else {
+            Effects { reboot: true, site_downtime: true, client_upgrade: false, soak_hours: Some(24) }
+        },
         image: (kind != Kind::Licence).then_some(image),
         members: BTreeMap::from([("notes.md".into(), Member { size: Bytes(513), digest: Digest([0x33; 32]) })]),
         created: 1_760_000_000,
         support_end: Some("2031-12-31".parse().unwrap()),
         site: (kind == Kind::Site).then_some(site),
+        licence: (kind == Kind::Licence).then(licence),
         health: if watched { health::tests::samples() } else { vec![] },
         trial: watched.then_some(Trial { settle: 5, deadline: 120 }),
         development: false,
     }
 }
 
+fn licence() -> LicenceInfo {
+    LicenceInfo {
+        hostname: Some("support.example.org".into()),
+        count: Some(15),
+        features: vec!["chat".into(), "recording".into()],
+        expires: Some("2027-12-31".parse().unwrap()),
+        grace_days: 30,
+        entitled_until: Some("2028-06-30".parse().unwrap()),
+    }
+}
+
 /// The sample as JSON text with one replacement.
 fn edited(from: &str, to: &str) -> Vec<u8> {
-    let text = String::from_utf8(sample(Kind::Site).encode().unwrap()).unwrap();
+    edited_of(Kind::Site, from, to)
+}
+
+fn edited_of(kind: Kind, from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(sample(kind).encode().unwrap()).unwrap();
     assert!(text.contains(from), "{from}");
     text.replacen(from, to, 1).into_bytes()
 }
@@ -62,10 +82,20 @@ fn writes_the_same_readable_json_every_time() {
 fn prints_for_people() {
     assert_eq!(sample(Kind::Site).to_string(), include_str!("golden.txt"));
     let mut plain = sample(Kind::Licence);
-    plain.effects = Effects::default();
     plain.development = true;
     assert!(plain.to_string().starts_with("licence package demo-package 2.1.0 (development)\n"));
-    assert!(plain.to_string().contains("  effects      none\n"));
+    let wanted = "\
+  effects      none
+  created      2025-10-09 (1760000000 s)
+  support end  2031-12-31
+  hostname     support.example.org
+  licences     15
+  feature      chat
+  feature      recording
+  expires      2027-12-31, then 30 days of grace
+  entitled     to packages published until 2028-06-30
+";
+    assert!(plain.to_string().contains(wanted), "{plain}");
 }
 
 #[test]
@@ -155,6 +185,34 @@ fn refuses_values_outside_their_range_and_says_which() {
         let message = refusal(from, to);
         assert!(message.contains(part), "{to}: {message}");
     }
+}
+
+#[test]
+fn refuses_licences_that_claim_nothing_or_what_no_reader_keeps() {
+    let refusal = |from: &str, to: &str| Manifest::parse(&edited_of(Kind::Licence, from, to)).unwrap_err().to_string();
+    for (from, to, part) in [
+        ("\"licence\": {", "\"licences\": {", "a licence package needs the part \"licence\""),
+        ("\"support.example.org\"", "\"../x\"", "hostname \"../x\""),
+        ("\"chat\"", "\"Chat room\"", "feature \"Chat room\""),
+        ("\"chat\"", "\"recording\"", "feature \"recording\" is there twice"),
+        ("\"grace-days\": 30", "\"grace-days\": 3654", "3654 days of grace; at most 3653"),
+        ("\"expires\": \"2027-12-31\"", "\"expired\": 1", "days of grace, and no day"),
+        ("\"count\": 15", "\"count\": -1", "invalid value"),
+        ("\"count\": 15", "\"count\": 4294967296", "invalid value"),
+        ("\"2028-06-30\"", "\"2028-06-31\"", "2028-06-31"),
+        ("\"reboot\": false", "\"reboot\": true", "a licence package has no effects on users; it names restart"),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.contains(part), "{to}: {message}");
+    }
+    let mut empty = sample(Kind::Licence);
+    empty.licence = Some(LicenceInfo::default());
+    assert!(empty.encode().unwrap_err().to_string().contains("a licence for nothing"));
+    empty.licence = Some(LicenceInfo { features: (0..33).map(|n| format!("f{n}")).collect(), ..licence() });
+    assert!(empty.encode().unwrap_err().to_string().contains("33 features; at most 32"));
+    let mut base = sample(Kind::Base);
+    base.licence = Some(licence());
+    assert!(base.encode().unwrap_err().to_string().contains("a base package has no part \"licence\""));
 }
 
 #[test]

@@ -76,7 +76,14 @@ fn standing<'a>(
     if installed.is_some_and(|one| one.build_id == entry.build_id) || inventory.licences.contains(&entry.build_id) {
         return Standing::Installed;
     }
-    if installed.is_some_and(|one| one.name == entry.name && entry.sequence <= one.sequence) {
+    let newer = match entry.kind {
+        // Of a licence that was installed, the number outlives a factory reset; the same one may be installed again.
+        Kind::Licence => inventory.floor(entry.kind, &entry.name).is_some_and(|floor| entry.sequence < floor),
+        Kind::Base | Kind::Site => {
+            installed.is_some_and(|one| one.name == entry.name && entry.sequence <= one.sequence)
+        }
+    };
+    if newer {
         return Standing::Superseded;
     }
     if !availability.is_available() {

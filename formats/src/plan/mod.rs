@@ -23,7 +23,7 @@ mod sentence;
 pub use inventory::{FORMAT, Installed, Inventory};
 pub use list::{Row, Standing, list, row};
 pub use offer::candidates;
-pub use sentence::{Blocked, Missing, Unmet};
+pub use sentence::{Blocked, Missing, Unmet, serves};
 
 use field::Field;
 
@@ -147,6 +147,9 @@ fn to_package<'a>(
     id: &PackageId,
 ) -> Result<Vec<&'a Entry>, Blocked> {
     let wanted = sentence::settled(inventory, candidates, id)?;
+    if inventory.licences.contains(&wanted.entry.build_id) {
+        return Ok(Vec::new());
+    }
     match way_to(available, wanted.entry) {
         Some(steps) => Ok(steps),
         None => Err(sentence::no_way(inventory, candidates, wanted.entry)),

@@ -67,15 +67,15 @@ pub enum Missing {
     },
     /// It is bound to another host name.
     #[error(
-        "{package} is for the site \"{theirs}\"; this appliance serves \"{ours}\"; ask its publisher for one for this site"
+        "{package} is for the site \"{theirs}\"; this appliance {}; ask its publisher for one for this site", serves(.ours.as_deref())
     )]
     OtherSite {
         /// The package.
         package: PackageId,
         /// Its host name.
         theirs: String,
-        /// Ours.
-        ours: String,
+        /// Ours; none: there is no site.
+        ours: Option<String>,
     },
     /// Something has to come first.
     #[error("{unmet}; install {first} first ({availability})")]
@@ -146,9 +146,14 @@ pub(super) fn misfit(inventory: &Inventory, entry: &Entry) -> Option<Missing> {
         return Some(Missing::OtherLine { package: package(), installed: installed.name.clone() });
     }
     let ours = inventory.site.as_ref().and_then(|site| site.hostname.clone());
-    let theirs = entry.site.as_ref().map(|site| site.hostname.clone());
-    let (theirs, ours) = theirs.zip(ours).filter(|(theirs, ours)| theirs != ours)?;
-    Some(Missing::OtherSite { package: package(), theirs, ours })
+    let theirs = entry.hostname()?.to_owned();
+    // A first site brings its name along; a licence has to find it here.
+    let fits = if entry.kind == Kind::Licence {
+        ours.as_ref() == Some(&theirs)
+    } else {
+        ours.as_ref().is_none_or(|ours| *ours == theirs)
+    };
+    (!fits).then(|| Missing::OtherSite { package: package(), theirs, ours })
 }
 
 /// The candidate with this id, when it suits the appliance and may be had.
@@ -162,8 +167,8 @@ pub(super) fn settled<'c, 'a>(
         return Err(blocked(Missing::Unknown(id.clone())));
     };
     // What runs already needs no step, and no reason why it could not be installed.
-    let builds = [Some(&inventory.base), inventory.site.as_ref()];
-    if builds.into_iter().flatten().any(|installed| installed.build_id == candidate.entry.build_id) {
+    let builds = [Some(&inventory.base), inventory.site.as_ref()].into_iter().flatten().map(|one| one.build_id);
+    if builds.chain(inventory.licences.iter().copied()).any(|build| build == candidate.entry.build_id) {
         return Ok(candidate);
     }
     if let Some(missing) = misfit(inventory, candidate.entry) {
@@ -266,6 +271,11 @@ fn fails(present: (Kind, Option<&Version>), of: (Kind, &Version), needed: Option
         of: (of.0, of.1.clone()),
         needed: needed.clone(),
     })
+}
+
+/// What an appliance serves, for a sentence.
+pub fn serves(hostname: Option<&str>) -> String {
+    hostname.map_or_else(|| "has no site".into(), |hostname| format!("serves \"{hostname}\""))
 }
 
 fn names(models: &[String]) -> String {

@@ -84,7 +84,10 @@ fn offer(kind: Kind, text: &str) -> Entry {
         } else if let Some(hours) = rest("soak") {
             one.effects.soak_hours = Some(hours.parse().unwrap());
         } else if let Some(host) = rest("host-") {
-            one.site.as_mut().unwrap().hostname = host;
+            match one.licence.as_mut() {
+                Some(licence) => licence.hostname = Some(host),
+                None => one.site.as_mut().unwrap().hostname = host,
+            }
         } else if let Some(model) = rest("for-") {
             one.hardware.push(model);
         } else if let Some(line) = rest("line-") {
@@ -99,7 +102,7 @@ fn offer(kind: Kind, text: &str) -> Entry {
 /// Base, site, what is offered, what is wanted, and the plan or the sentence.
 type Case = (&'static str, &'static str, &'static [&'static str], &'static str, Result<&'static str, &'static str>);
 
-const TABLE: [Case; 24] = [
+const TABLE: [Case; 27] = [
     ("1", "10", &["base 2"], "base/os-2.0.0", Ok("base 2")),
     ("1", "10", &["site 11"], "site/app-11.0.0", Ok("site 11")),
     ("1", "10", &["base 2"], "newest", Ok("base 2")),
@@ -227,6 +230,25 @@ const TABLE: [Case; 24] = [
     (
         "1",
         "10",
+        &["licence 1 host-other"],
+        "licence/app-1.0.0",
+        Err(
+            "licence/app-1.0.0 is for the site \"other\"; this appliance serves \"hello\"; ask its publisher for one for this site",
+        ),
+    ),
+    (
+        "1",
+        "",
+        &["licence 1 host-other"],
+        "licence/app-1.0.0",
+        Err(
+            "licence/app-1.0.0 is for the site \"other\"; this appliance has no site; ask its publisher for one for this site",
+        ),
+    ),
+    ("1", "10", &["licence 1 host-hello"], "licence/app-1.0.0", Ok("licence 1")),
+    (
+        "1",
+        "10",
         &["base 2 for-x1"],
         "base/os-2.0.0",
         Err("base/os-2.0.0 is for hardware \"x1\", this is nobody has named; choose a release for this model"),
@@ -289,6 +311,23 @@ fn the_list_says_of_each_package_where_it_stands() {
         "base 1.0.0 does not satisfy site 11.0.0, which needs base >=2; install base/os-2.0.0 first (available)";
     assert_eq!((sentence.as_str(), first.unwrap().to_string().as_str()), (wanted, "base/os-2.0.0"));
     assert_eq!(rows.len(), offers.len());
+}
+
+#[test]
+fn a_licence_that_is_installed_needs_no_step_and_an_older_one_is_superseded() {
+    let mut graph = Graph::new("1", "10", &["licence 1", "licence 2", "licence 3"]);
+    let ids = ["licence/app-1.0.0", "licence/app-2.0.0", "licence/app-3.0.0"];
+    graph.inventory.floors.push(Floor { kind: Kind::Licence, name: "app".into(), sequence: 2 });
+    let standings = |graph: &Graph| {
+        list(&graph.inventory, &graph.candidates()).into_iter().map(|row| row.standing).collect::<Vec<_>>()
+    };
+    // After a factory reset the number is known, and nothing is installed.
+    assert_eq!(standings(&graph), [Standing::Superseded, Standing::Available, Standing::Available]);
+    let second = graph.candidates()[1].entry.build_id;
+    graph.inventory.licences.push(second);
+    assert_eq!(standings(&graph), [Standing::Superseded, Standing::Installed, Standing::Available]);
+    assert!(graph.plan(ids[0]).unwrap_err().contains("number 2 was committed here"));
+    assert_eq!([graph.plan(ids[1]).unwrap(), graph.plan(ids[2]).unwrap()], ["", "licence 3"]);
 }
 
 #[test]

@@ -111,6 +111,7 @@ impl Release {
                 expires: None,
                 entry_points: BTreeMap::default(),
             }),
+            licence: None,
             development: false,
         };
         let manifest = manifest.encode().unwrap();

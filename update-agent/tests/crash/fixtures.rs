@@ -5,7 +5,7 @@ use std::io::Read;
 
 use ed25519_dalek::SigningKey;
 use formats::boot_state::{BootState, SlotState};
-use formats::manifest::{Effects, ImageInfo, Kind, Manifest, Member, Requires, SiteInfo};
+use formats::manifest::{Effects, ImageInfo, Kind, LicenceInfo, Manifest, Member, Requires, SiteInfo};
 use formats::package::{CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, NOTES, SBOM};
 use formats::signature::{self, VerifiedManifest};
 use formats::trust::{Role, TrustStore, TrustedKey};
@@ -38,19 +38,19 @@ pub struct Release {
     pub package: Vec<u8>,
 }
 
-fn keys() -> [SigningKey; 2] {
-    [SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32])]
+fn keys() -> [SigningKey; 3] {
+    [1, 2, 3].map(|number| SigningKey::from_bytes(&[number; 32]))
 }
 
 /// What base packages are signed with.
 pub fn base_key() -> SigningKey {
-    let [base, _] = keys();
+    let [base, ..] = keys();
     base
 }
 
 /// Whom the simulated appliance believes.
 pub fn trust() -> TrustStore {
-    let [base, site] = keys();
+    let [base, site, licence] = keys();
     let key = |key: &SigningKey, role, name: &str| TrustedKey {
         role,
         public: key.verifying_key(),
@@ -58,8 +58,9 @@ pub fn trust() -> TrustStore {
         expires: None,
         name: name.into(),
     };
-    let keys = vec![key(&base, Role::Base, "base"), key(&site, Role::Site, "site")];
-    TrustStore::new("demo", keys, [(Role::Base, 1), (Role::Site, 1)].into(), false).unwrap()
+    let keys =
+        vec![key(&base, Role::Base, "base"), key(&site, Role::Site, "site"), key(&licence, Role::Licence, "licence")];
+    TrustStore::new("demo", keys, [(Role::Base, 1), (Role::Site, 1), (Role::Licence, 1)].into(), false).unwrap()
 }
 
 /// A release whose bytes follow from kind and sequence.
@@ -128,6 +129,7 @@ fn build(kind: Kind, sequence: u64, terms: Option<&str>, change: impl FnOnce(&mu
             expires: None,
             entry_points: BTreeMap::default(),
         }),
+        licence: None,
         health: Vec::new(),
         trial: None,
         development: false,
@@ -138,7 +140,7 @@ fn build(kind: Kind, sequence: u64, terms: Option<&str>, change: impl FnOnce(&mu
     }
     change(&mut manifest);
     let manifest = manifest.encode().unwrap();
-    let [base, site] = keys();
+    let [base, site, _] = keys();
     let (key, role) = if kind == Kind::Site { (site, Role::Site) } else { (base, Role::Base) };
     let signatures = signature::sign(&manifest, &[key]).unwrap();
     let verified = signature::verify(&manifest, &signatures, &trust(), role).unwrap();
@@ -154,6 +156,40 @@ fn build(kind: Kind, sequence: u64, terms: Option<&str>, change: impl FnOnce(&mu
     members.insert(IMAGE, &mut frames);
     formats::package::write(&mut package, &manifest, &signatures, &mut members).unwrap();
     Release { manifest, signatures, image: data, verified, package }
+}
+
+/// A licence of the line `demo-licence`: five licences of any site, for ever, unless `change` says otherwise.
+#[allow(dead_code, reason = "most tests are about slots")]
+pub fn licence_with(
+    sequence: u64,
+    terms: Option<&str>,
+    change: impl FnOnce(&mut Manifest, &mut LicenceInfo),
+) -> Release {
+    let member = |bytes: &[u8]| Member { size: Bytes(bytes.len() as u64), digest: Digest::of(bytes) };
+    let (mut notes, mut terms) = (b"Five more.\n".as_slice(), terms.map(str::as_bytes));
+    let mut claims = LicenceInfo { count: Some(5), ..LicenceInfo::default() };
+    let mut manifest = Manifest {
+        kind: Kind::Licence,
+        name: "demo-licence".into(),
+        build_id: Digest::of(format!("licence {sequence}").as_bytes()),
+        image: None,
+        members: [(NOTES.into(), member(notes))].into(),
+        ..release(Kind::Base, sequence).verified.manifest().clone()
+    };
+    manifest.members.extend(terms.map(|terms| (EULA.into(), member(terms))));
+    change(&mut manifest, &mut claims);
+    manifest.licence = Some(claims);
+    let manifest = manifest.encode().unwrap();
+    let [.., key] = keys();
+    let signatures = signature::sign(&manifest, &[key]).unwrap();
+    let verified = signature::verify(&manifest, &signatures, &trust(), Role::Licence).unwrap();
+    let mut members: BTreeMap<&str, &mut dyn Read> = BTreeMap::from([(NOTES, &mut notes as &mut dyn Read)]);
+    if let Some(terms) = &mut terms {
+        members.insert(EULA, terms);
+    }
+    let mut package = Vec::new();
+    formats::package::write(&mut package, &manifest, &signatures, &mut members).unwrap();
+    Release { manifest, signatures, image: Vec::new(), verified, package }
 }
 
 impl Release {

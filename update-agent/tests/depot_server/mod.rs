@@ -86,7 +86,12 @@ impl Depot {
         self.lengths.insert(id.target(), size);
         let custom = serde_json::to_value(&entry).unwrap();
         self.targets.insert(id.target(), (package.to_vec(), Some(custom)));
-        let listing = Listing { package: id.clone(), added: 1_700_000_000, opens: BTreeMap::new(), withdrawn: None };
+        if let Ok(claims) = formats::package::peek(package) {
+            self.targets.insert(id.notes_target(), (claims.documents.notes.into_bytes(), None));
+            self.targets.extend(claims.documents.eula.map(|eula| (id.eula_target(), (eula.into_bytes(), None))));
+        }
+        let (package, opens) = (id.clone(), BTreeMap::new());
+        let listing = Listing { package, added: 1_700_000_000, opens, for_all: false, withdrawn: None };
         self.index.channels.entry("stable".into()).or_default().push(listing);
         id
     }

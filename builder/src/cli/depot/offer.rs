@@ -24,6 +24,10 @@ pub struct Add {
     /// that is not named is open at once
     #[arg(long, value_name = "RING=TIME", value_delimiter = ',', value_parser = parse_opening)]
     ring_opens: Vec<(String, i64)>,
+    /// Offer them to appliances whose entitlement has ended as well, such as
+    /// security fixes
+    #[arg(long)]
+    for_all: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,6 +42,9 @@ pub struct Promote {
     /// When it opens for a ring from now on, such as early=+0h,rest=+48h
     #[arg(long, value_name = "RING=TIME", value_delimiter = ',', value_parser = parse_opening)]
     ring_opens: Vec<(String, i64)>,
+    /// Offer it to appliances whose entitlement has ended as well
+    #[arg(long)]
+    for_all: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,7 +75,13 @@ impl Add {
     pub fn run(self) -> Result<()> {
         let opens: Opens = self.ring_opens.into_iter().collect();
         let (added, state) = self.signing.change(|edit, before| {
-            let add = |path: &PathBuf| edit.add(before, path, &self.channel, &opens);
+            let add = |path: &PathBuf| {
+                let id = edit.add(before, path, &self.channel, &opens)?;
+                if self.for_all {
+                    edit.offer_to_all(&id, &self.channel, true)?;
+                }
+                Ok(id)
+            };
             self.packages.iter().map(add).collect::<Result<Vec<_>>>()
         })?;
         for id in added {
@@ -81,7 +94,10 @@ impl Add {
 impl Promote {
     pub fn run(self) -> Result<()> {
         let opens: Opens = self.ring_opens.into_iter().collect();
-        let ((), state) = self.signing.change(|edit, _| edit.promote(&self.package, &self.channel, &opens))?;
+        let ((), state) = self.signing.change(|edit, _| {
+            edit.promote(&self.package, &self.channel, &opens)?;
+            if self.for_all { edit.offer_to_all(&self.package, &self.channel, true) } else { Ok(()) }
+        })?;
         output::line(format_args!("{} in channel {}", self.package, self.channel))?;
         good_until(&state)
     }
