@@ -62,6 +62,8 @@ codes! {
     DepotRollback = "depot-rollback", 4;
     /// What a depot says was good until a day that has passed.
     DepotExpired = "depot-expired", 4;
+    /// What is kept of a depot was changed, or went bad.
+    DepotDamaged = "depot-damaged", 4;
     /// Signed by keys that are not known.
     WrongKey = "wrong-key", 4;
     /// The signature of a known key does not hold.
@@ -176,6 +178,8 @@ codes! {
     SiteNotSwitched = "site-not-switched", 6;
     /// The site could not be switched, and the one before does not run either.
     SiteDown = "site-down", 6;
+    /// The appliance's own key went bad.
+    IdentityDamaged = "identity-damaged", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

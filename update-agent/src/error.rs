@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::code::Code;
+use crate::depot::clock::Clock;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +171,28 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
+    /// The appliance's own key went bad.
+    #[error(
+        "the key of this appliance in \"{}\" is damaged: {why}. To go on as another appliance, remove the file; a depot that knows this one \
+         by its key has to be told", .path.display()
+    )]
+    IdentityDamaged {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// About depots and what they offer.
     #[error(transparent)]
     Depot(Box<crate::depot::Trouble>),
+    /// Something failed while the clock of this machine is wrong, or looks so.
+    #[error("{cause}; {clock}")]
+    WithThisClock {
+        /// What failed.
+        cause: Box<Error>,
+        /// What is to be said about the clock.
+        clock: String,
+    },
     /// This should be impossible.
     #[error("bug: {0}; nothing was changed")]
     Bug(String),
@@ -220,8 +240,23 @@ impl Error {
             Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
             Self::NotAFile { .. } => Code::NotAFile,
+            Self::IdentityDamaged { .. } => Code::IdentityDamaged,
             Self::Depot(trouble) => trouble.code(),
+            Self::WithThisClock { cause, .. } => cause.reason(),
             Self::Bug(_) => Code::Bug,
+        }
+    }
+}
+
+impl Error {
+    /// The same with what is to be said about the clock, unless it is said already.
+    #[must_use]
+    pub fn with(self, clock: Clock) -> Self {
+        match (clock.doubt(), self) {
+            (None, cause) => cause,
+            (_, said @ Self::WithThisClock { .. }) => said,
+            (_, Self::Depot(trouble)) if trouble.tells_the_clock() => Self::Depot(trouble),
+            (Some(clock), cause) => Self::WithThisClock { cause: Box::new(cause), clock },
         }
     }
 }

@@ -6,7 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use update_agent::command::{factory_reset, health, history, install, network, packages, simple, updates};
+use update_agent::command::{
+    download_key, factory_reset, health, history, install, network, packages, simple, updates,
+};
 use update_agent::error::Result;
 use update_agent::{api, console, fetch, reader, serve, status};
 
@@ -56,6 +58,8 @@ enum Command {
     List(updates::List),
     /// Say which packages in which order lead to a release
     Plan(updates::Plan),
+    /// Make a key by which a depot elsewhere can make a bundle for this appliance
+    DownloadKey(download_key::Options),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
@@ -100,6 +104,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Check(options) => updates::check(options),
         Command::List(options) => updates::list(options),
         Command::Plan(options) => updates::plan(options),
+        Command::DownloadKey(options) => download_key::run(options),
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),

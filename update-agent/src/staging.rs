@@ -5,14 +5,17 @@
 //! checks the whole package again. What is listed is read from the packages, never from a record beside them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use formats::digest::Hasher;
 use formats::trust::TrustStore;
+use formats::tuf::{Refusal, Target, Why};
 use formats::{Bytes, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::depot::Trouble;
 use crate::error::{Doing, Error, Result};
 use crate::journal::Release;
 use crate::plain_file;
@@ -128,6 +131,53 @@ impl Staging {
         }
     }
 
+    /// Removes what was fetched in part of packages whose digest, in short, is none to go on with.
+    pub fn drop_parts(&self, unwanted: impl Fn(&str) -> bool) -> Result<()> {
+        if !self.folder.exists() {
+            return Ok(());
+        }
+        for part in self.parts()? {
+            if part.file_stem().and_then(|stem| stem.to_str()).is_none_or(&unwanted) {
+                plain_file::remove_if_there(&part).doing(|| format!("remove \"{}\"", part.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses before the first byte what has no room for its last one. `name` names all of it.
+    pub fn room_for_all(&self, name: &str, length: Bytes) -> Result<()> {
+        self.prepare()?;
+        self.check_room(name, length)
+    }
+
+    /// Copies a package in from something else that holds it, whose bytes have to be `target`'s, and takes it in once it is checked whole.
+    /// `place` names what holds it.
+    pub fn take_in(
+        &self,
+        from: impl Read,
+        target: &Target,
+        (name, place): (&str, &str),
+        (trust, program): (&TrustStore, &Program),
+        progress: Progress<'_>,
+    ) -> Result<(String, Release)> {
+        self.room_for_all(name, target.length)?;
+        let beside = self.folder.join(UNFINISHED);
+        let mut from = Hashed { from, hasher: Hasher::default() };
+        let copied = self.copy(&mut from, &beside, target.length, name, progress);
+        // A copy that ends too early has another digest.
+        if copied.is_ok() && from.hasher.finish() == target.digest {
+            return self.adopt(&beside, name, trust, program);
+        }
+        plain_file::remove_if_there(&beside).doing(|| format!("remove \"{}\"", beside.display()))?;
+        copied?;
+        let problem = "its SHA-256 is not the one that was signed for".into();
+        Err(Trouble::Refused {
+            refusal: Refusal { file: name.into(), why: Why::Mismatch, problem },
+            place: place.into(),
+        }
+        .into())
+    }
+
     fn parts(&self) -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(&self.folder).doing(|| format!("list \"{}\"", self.folder.display()))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -212,7 +262,7 @@ impl Staging {
         Err(Error::NoRoom { what, needed: up_to_mib(needed), free: down_to_mib(free), place: self.folder.clone() })
     }
 
-    fn copy(&self, from: &mut File, to: &Path, length: Bytes, name: &str, progress: Progress<'_>) -> Result<()> {
+    fn copy(&self, from: &mut impl Read, to: &Path, length: Bytes, name: &str, progress: Progress<'_>) -> Result<()> {
         let doing = || format!("copy {name} to \"{}\"", self.folder.display());
         let mut copy =
             plain_file::open(to, OpenOptions::new().write(true).create_new(true).mode(0o600)).doing(doing)?;
@@ -232,6 +282,20 @@ impl Staging {
 
     fn path(&self, id: &str) -> Result<PathBuf> {
         if is_id(id) { Ok(self.folder.join(format!("{id}{ENDING}"))) } else { Err(Error::NotStaged(shown(id))) }
+    }
+}
+
+/// What is read through it is hashed.
+struct Hashed<R> {
+    from: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(piece)?;
+        self.hasher.update(piece.get(..read).unwrap_or_default());
+        Ok(read)
     }
 }
 

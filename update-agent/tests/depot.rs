@@ -186,6 +186,8 @@ fn a_failed_check_says_why_and_loses_nothing() {
         "it was good until 2024-01-31",
         "the clock of this appliance says 20",
         "signed is of 2023-11-14",
+        "off by about",
+        "last known good 2023-11-14",
         "[depot-expired]",
     ] {
         assert!(text.contains(wanted), "\"{wanted}\" in {text}");
@@ -242,6 +244,57 @@ fn a_root_that_came_after_the_base_is_followed_and_never_left_again() {
     bench.server.counts();
     bench.text(&["check"], 0);
     assert_eq!(bench.server.counts().0[..3], ["metadata/2.root.json", "metadata/3.root.json", "metadata/4.root.json"]);
+}
+
+#[test]
+fn what_is_kept_and_damaged_is_said_and_nothing_is_decided_without_it() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    bench.text(&["check"], 0);
+    let file = bench.path("data/bulkhead/depot/metadata.json");
+    let package = bench.path("two.pkg");
+    fs::write(&package, release(Kind::Base, 2).package).unwrap();
+    let whole = fs::read_to_string(&file).unwrap();
+    for (what, spoilt) in [
+        ("torn", whole[..whole.len() / 2].to_owned()),
+        ("emptied", String::new()),
+        ("one digit of a signed file", whole.replacen("2099", "2098", 1)),
+        ("the index", whole.replacen("stable", "staple", 1)),
+        ("a format of later", whole.replacen("\"format\":1", "\"format\":7", 1)),
+    ] {
+        assert_ne!(spoilt, whole, "{what}");
+        fs::write(&file, &spoilt).unwrap();
+        for command in [&["list"][..], &["plan"], &["install", package.to_str().unwrap()]] {
+            let text = bench.text(command, 4);
+            assert!(text.contains("metadata.json\" is damaged") && text.contains("[depot-damaged]"), "{what}: {text}");
+        }
+        let text = bench.text(&["check"], 0);
+        assert!(text.contains("is damaged") && text.contains("base-2.0.0 is available"), "{what}: {text}");
+        assert!(!bench.text(&["check"], 0).contains("damaged"), "{what}");
+    }
+
+    // What still verifies of it goes on to tell older files from newer ones.
+    fs::write(&file, fs::read_to_string(&file).unwrap().replacen("stable", "staple", 1)).unwrap();
+    bench.depot.version = 1;
+    bench.server.publish(&bench.depot);
+    let text = bench.text(&["check"], 4);
+    assert!(text.contains("[depot-rollback]"), "{text}");
+}
+
+#[test]
+fn what_was_fetched_in_part_goes_when_the_depot_does_not_list_it_any_more() {
+    let mut bench = Bench::new();
+    let package = long(2);
+    bench.add(&package);
+    let listed = format!("{}.part", formats::Digest::of(&package.package).short());
+    let staged = bench.path("data/bulkhead/staged");
+    fs::create_dir_all(&staged).unwrap();
+    for name in [listed.as_str(), "0123456789abcdef.part", "odd.part"] {
+        fs::write(staged.join(name), "some").unwrap();
+    }
+    bench.text(&["check"], 0);
+    let left: Vec<_> = fs::read_dir(&staged).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [listed.as_str()]);
 }
 
 #[test]

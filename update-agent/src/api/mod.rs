@@ -61,6 +61,8 @@ pub enum Request {
     Updates,
     /// The way to a release.
     Plan(Wanted),
+    /// What the appliance is and has, signed, for a depot elsewhere.
+    DownloadKey,
     /// Install a package.
     Install(Install),
     /// Copy a package to the data partition, checked.
@@ -112,16 +114,31 @@ pub struct Install {
     /// Restart into a new base at once.
     #[serde(default)]
     pub restart: bool,
+    /// Take a path bundle whatever day it is; why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_expired: Option<String>,
 }
 
 /// What is to be staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Stage {
-    /// A file; absolute path.
+    /// A package or a path bundle; absolute path.
     File(PathBuf),
     /// A package of the depot.
     Depot(PackageId),
+    /// A path bundle, whatever day it is.
+    Expired(ExpiredBundle),
+}
+
+/// A path bundle whose last day may have passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ExpiredBundle {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// Why it is taken all the same.
+    pub reason: String,
 }
 
 /// A way back.

@@ -15,7 +15,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 20] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -25,6 +25,7 @@ pub const ROUTES: [Route; 19] = [
     Route { method: "POST", path: "/v1/check", request: |_, body| empty(body, Request::Check) },
     Route { method: "GET", path: "/v1/updates", request: |_, _| Ok(Request::Updates) },
     Route { method: "POST", path: "/v1/plan", request: |_, body| json::<Wanted>(body).map(Request::Plan) },
+    Route { method: "POST", path: "/v1/download-key", request: |_, body| empty(body, Request::DownloadKey) },
     Route { method: "POST", path: "/v1/eula", request: |_, body| json::<Package>(body).map(Request::Eula) },
     Route { method: "POST", path: "/v1/install", request: |_, body| json::<Install>(body).map(Request::Install) },
     Route { method: "POST", path: "/v1/stage", request: |_, body| json::<Stage>(body).map(Request::Stage) },

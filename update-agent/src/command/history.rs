@@ -65,6 +65,7 @@ fn line(record: &Record) -> String {
         Entry::Note { release, slot, outcome } => format!("{release}, slot {slot}: {outcome}"),
         Entry::Reset { by } => format!("factory reset, asked for by {by}"),
         Entry::Eula { release, digest } => format!("licence terms of {release} accepted ({})", digest.short()),
+        Entry::Decision { what, reason } => format!("{what}, decided because: {reason}"),
         Entry::Floors { floors } => {
             let floors = floors.iter().map(|floor| format!("{} {}", floor.name, floor.sequence)).collect::<Vec<_>>();
             format!("committed release numbers so far: {}", floors.join(", "))

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::progress::Bar;
 use super::{concluded, say};
 use crate::api::{Install, Package};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::eula;
 use crate::lifecycle::Model;
 use crate::reader::Program;
@@ -20,8 +20,8 @@ use crate::workplace::{self, Access, Workplace};
 /// Options of `install`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Package file, id of a staged package, or id of a package of the
-    /// depot such as base/demo-base-2.0.0
+    /// Package file, path bundle, id of a staged package, or id of a
+    /// package of the depot such as base/demo-base-2.0.0
     #[arg(value_name = "FILE|ID")]
     package: PathBuf,
     #[command(flatten)]
@@ -38,11 +38,37 @@ pub struct Options {
     /// Restart into the new base at once
     #[arg(long, conflicts_with = "disk")]
     restart: bool,
+    #[command(flatten)]
+    expired: AcceptExpired,
+}
+
+/// Whether a path bundle is taken whatever day it is.
+#[derive(Debug, clap::Args)]
+pub struct AcceptExpired {
+    /// Take a path bundle whose last day has passed; signatures are
+    /// checked all the same
+    #[arg(long, requires = "reason")]
+    accept_expired: bool,
+    /// Why; kept in the history
+    #[arg(long, value_name = "TEXT", requires = "accept_expired")]
+    reason: Option<String>,
+}
+
+impl AcceptExpired {
+    /// The reason, if so.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.clone().filter(|_| self.accept_expired)
+    }
 }
 
 /// Has it installed by the agent of this appliance, or installs into an image file.
 pub fn run(options: &Options) -> Result<()> {
     if options.place.disk.is_some() {
+        if options.expired.reason().is_some() {
+            return Err(Error::Usage(
+                "--accept-expired is for path bundles, which an appliance takes and no image file".into(),
+            ));
+        }
         return into_image(options);
     }
     let order = Install {
@@ -50,6 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
         hardware: options.hardware.clone(),
         accept_eula: options.accept_eula,
         restart: options.restart,
+        accept_expired: options.expired.reason(),
     };
     options.agent.run("/v1/install", &order)
 }

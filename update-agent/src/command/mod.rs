@@ -1,5 +1,6 @@
 //! The commands that change what is installed, one file each, and what they print.
 
+pub mod download_key;
 pub mod factory_reset;
 pub mod health;
 pub mod history;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use formats::Digest;
 use serde::Deserialize;
 
-use super::install::named;
+use super::install::{AcceptExpired, named};
 use crate::api::{self, Outcome, Package};
 use crate::error::{Error, Result};
 use crate::journal::Release;
@@ -16,9 +16,11 @@ use crate::status::print_json;
 /// Options of `stage`.
 #[derive(Debug, clap::Args)]
 pub struct Stage {
-    /// Package file, or id of a package of the depot
+    /// Package file, path bundle, or id of a package of the depot
     #[arg(value_name = "FILE|ID")]
     package: PathBuf,
+    #[command(flatten)]
+    expired: AcceptExpired,
     #[command(flatten)]
     agent: super::Agent,
 }
@@ -74,10 +76,12 @@ struct Terms {
 
 /// Copies a package.
 pub fn stage(options: &Stage) -> Result<()> {
-    let what = match named(&options.package)? {
-        Package::Depot(id) => api::Stage::Depot(id),
-        Package::File(file) => api::Stage::File(file),
-        Package::Staged(id) => return Err(Error::Usage(format!("{id} is staged already"))),
+    let what = match (named(&options.package)?, options.expired.reason()) {
+        (Package::File(file), Some(reason)) => api::Stage::Expired(api::ExpiredBundle { file, reason }),
+        (_, Some(_)) => return Err(Error::Usage("only a path bundle can be taken whatever day it is".into())),
+        (Package::Depot(id), None) => api::Stage::Depot(id),
+        (Package::File(file), None) => api::Stage::File(file),
+        (Package::Staged(id), None) => return Err(Error::Usage(format!("{id} is staged already"))),
     };
     options.agent.run("/v1/stage", &what)
 }

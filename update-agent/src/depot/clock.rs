@@ -1,4 +1,7 @@
 //! What time it is, as far as that can be known without asking anybody: the machine's clock, but never before something that was signed.
+//!
+//! A clock that is behind the newest signature is wrong for certain. One that is far ahead of it may be right: an appliance may have seen
+//! nothing new for years. So the first is a statement and the second a question, and both say how far it is and the last time that is good.
 
 use formats::manifest::Date;
 use serde::Serialize;
@@ -11,6 +14,9 @@ pub struct Clock {
     pub says: i64,
     /// When the newest thing was made of which this appliance knows that it was signed.
     pub signed: i64,
+    /// Until when the newest signed things are good; a depot that is asked often has the same list for years.
+    #[serde(skip)]
+    pub good_until: i64,
 }
 
 impl Clock {
@@ -21,14 +27,45 @@ impl Clock {
 
     /// A sentence about a clock that cannot be right.
     pub fn problem(self) -> Option<String> {
-        (self.says < self.signed).then(|| {
+        (self.signed.saturating_sub(self.says) > TOLERATED).then(|| {
             format!(
-                "the clock of this appliance says {}, and what it has from its makers was signed on {}: set the clock; until then it counts \
-                 as that day",
+                "the clock of this appliance is off by about {}: it says {}; last known good {}, when the newest thing known here was \
+                 signed; set the clock; until then it counts as that day",
+                self.off(),
                 day(self.says),
                 day(self.signed)
             )
         })
+    }
+
+    /// The same, or a question about one that is so far ahead that it may be wrong: for whatever fails because of the time.
+    pub fn doubt(self) -> Option<String> {
+        let ahead = self.says.saturating_sub(self.signed.max(self.good_until)) > LONG;
+        self.problem().or_else(|| {
+            ahead.then(|| {
+                format!(
+                    "the clock of this appliance says {}, and the newest thing known here was signed on {}: unless nothing new came for \
+                     so long, the clock is off by about {}; last known good {}",
+                    day(self.says),
+                    day(self.signed),
+                    self.off(),
+                    day(self.signed)
+                )
+            })
+        })
+    }
+
+    /// How far the clock is from the newest signature, in words.
+    pub fn off(self) -> String {
+        let seconds = self.says.abs_diff(self.signed);
+        let (count, unit) = match seconds {
+            0..=7199 => (seconds / 60, "minute"),
+            7200..=172_799 => (seconds / 3600, "hour"),
+            172_800..=63_071_999 => (seconds / DAY, "day"),
+            // Half a year and more is one: ten years less an hour are ten years.
+            _ => (seconds.saturating_add(YEAR / 2) / YEAR, "year"),
+        };
+        format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
     }
 }
 
@@ -37,17 +74,57 @@ pub fn day(unix: i64) -> String {
     Date::of_unix(unix).map_or_else(|| format!("second {unix}"), |day| day.to_string())
 }
 
+/// Two good clocks may differ by so much, in seconds.
+const TOLERATED: i64 = 600;
+/// A clock that is further ahead of the newest signature, in seconds, is asked about. A release a year is not unusual.
+const LONG: i64 = 400 * 86_400;
+const DAY: u64 = 86_400;
+const YEAR: u64 = 31_556_952;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SIGNED: i64 = 1_600_000_000;
+    const TEN_YEARS: i64 = 315_569_520;
+
     #[test]
     fn no_time_before_the_newest_signature_is_believed() {
-        let late = Clock { says: 1_700_000_000, signed: 1_600_000_000 };
-        assert_eq!((late.now(), late.problem()), (1_700_000_000, None));
-        let early = Clock { says: 0, signed: 1_600_000_000 };
-        assert_eq!(early.now(), 1_600_000_000);
+        let late = Clock { says: SIGNED + 1_000_000, signed: SIGNED, good_until: 0 };
+        assert_eq!((late.now(), late.problem(), late.doubt()), (late.says, None, None));
+        let early = Clock { says: 0, signed: SIGNED, good_until: 0 };
+        assert_eq!(early.now(), SIGNED);
         let problem = early.problem().unwrap();
-        assert!(problem.contains("says 1970-01-01") && problem.contains("2020-09-13"), "{problem}");
+        assert!(problem.contains("says 1970-01-01") && problem.contains("last known good 2020-09-13"), "{problem}");
+    }
+
+    #[test]
+    fn ten_years_either_way_are_named_in_words() {
+        let behind = Clock { says: SIGNED - TEN_YEARS, signed: SIGNED, good_until: 0 };
+        let ahead = Clock { says: SIGNED + TEN_YEARS, signed: SIGNED, good_until: 0 };
+        for text in [behind.problem(), behind.doubt(), ahead.doubt()] {
+            let text = text.unwrap();
+            assert!(text.contains("off by about 10 years") && text.contains("last known good 2020-09-13"), "{text}");
+        }
+        assert_eq!(ahead.problem(), None, "an appliance may have slept for ten years");
+        let fresh = Clock { good_until: ahead.says + 1, ..ahead };
+        assert_eq!(fresh.doubt(), None, "an old list in a depot that is kept fresh");
+    }
+
+    #[test]
+    fn clocks_that_differ_a_little_are_left_alone_and_distances_have_fitting_units() {
+        assert_eq!(Clock { says: SIGNED - 599, signed: SIGNED, good_until: 0 }.problem(), None);
+        for (seconds, words) in [
+            (0, "0 minutes"),
+            (61, "1 minute"),
+            (7_199, "119 minutes"),
+            (7_200, "2 hours"),
+            (172_800, "2 days"),
+            (63_072_000, "2 years"),
+            (i64::MAX, "292277024627 years"),
+        ] {
+            assert_eq!(Clock { says: seconds, signed: 0, good_until: 0 }.off(), words);
+            assert_eq!(Clock { says: 0, signed: seconds, good_until: 0 }.off(), words);
+        }
     }
 }

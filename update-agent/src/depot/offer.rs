@@ -150,7 +150,7 @@ pub fn updates(
 }
 
 fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock: Clock) -> Vec<String> {
-    let mut notes: Vec<String> = clock.problem().into_iter().collect();
+    let mut notes: Vec<String> = clock.doubt().into_iter().collect();
     if let Some(problem) = attempt.and_then(|attempt| attempt.problem.as_ref()) {
         notes.push(format!("the last check failed, so this may be old: {}", problem.message));
     }
@@ -207,10 +207,23 @@ pub fn wanted<'a>(
 
 /// The way to what is wanted.
 pub fn way(catalogue: &Catalogue, inventory: &Inventory, wanted: &Wanted, now: i64) -> Result<Way> {
+    way_with(catalogue, inventory, wanted, now, |_| true)
+}
+
+/// The same with those packages only that can be had here, for example from a file in hand.
+pub fn way_with(
+    catalogue: &Catalogue,
+    inventory: &Inventory,
+    wanted: &Wanted,
+    now: i64,
+    at_hand: impl Fn(&Entry) -> bool,
+) -> Result<Way> {
     let target = wanted.to.clone().map_or(Target::Newest, Target::Package);
     let options = plan::Options { no_soak: wanted.no_soak };
-    let plan = plan::plan(inventory, &candidates(catalogue, inventory, now), &target, options)
-        .map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
+    let mut candidates = candidates(catalogue, inventory, now);
+    candidates.retain(|candidate| at_hand(candidate.entry));
+    let plan =
+        plan::plan(inventory, &candidates, &target, options).map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
     Ok(Way { sentences: sentences(&plan), plan })
 }
 

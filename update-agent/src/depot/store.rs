@@ -3,14 +3,16 @@
 //! All of it is one file that is replaced by one rename: after a power cut there is the whole old set or the whole new one, never an index
 //! beside metadata that does not know it. Whoever had the disk in hand may have written the file, so nothing is believed because it lies
 //! here: the roots are verified from the one in the base on, one after the other, and everything else from the newest of them, each time
-//! it is read. Such a person can only make the appliance forget what it has seen.
+//! it is read. Such a person can only make the appliance forget what it has seen. A file that is there and does not verify is said to be
+//! damaged, and nothing is decided without it: it tells which keys the depot took away.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use formats::catalogue::{Catalogue, Entry, Index};
-use formats::tuf::{self, Depot, Freshness, Kept, Refusal, Root, Why};
+use formats::tuf::{self, Depot, Freshness, Kept, Refusal, Root, Target, Why};
 use serde::{Deserialize, Serialize};
 
 use super::{Places, Trouble};
@@ -56,21 +58,52 @@ pub struct Attempt {
     pub problem: Option<Problem>,
 }
 
+impl Known {
+    /// The package files of the depot.
+    pub fn packages(&self) -> impl Iterator<Item = &Target> {
+        self.catalogue.entries().keys().filter_map(|id| self.depot.target(&id.target()))
+    }
+}
+
 /// What a refresh of metadata begins with.
 pub(super) struct Beginning {
     pub(super) kept: Kept,
     pub(super) stored: Stored,
+    /// An older base came back, from whose root no chain of what is kept leads to the root that verified it.
+    older_base: bool,
 }
 
 impl Places {
     /// The newest root there is a chain to, and the files verified before.
     pub(super) fn beginning(&self) -> Result<Beginning> {
+        self.beginning_with(self.stored()?)
+    }
+
+    /// The same; when what was kept is damaged, what verifies of it is begun with, and a sentence says so.
+    pub(super) fn beginning_anyhow(&self) -> Result<(Beginning, Option<String>)> {
+        match self.known() {
+            Err(Error::Depot(trouble)) if matches!(*trouble, Trouble::Damaged { .. }) => {
+                let beginning = self.beginning_with(self.stored().unwrap_or_default())?;
+                Ok((beginning, Some(trouble.to_string())))
+            }
+            _ => Ok((self.beginning()?, None)),
+        }
+    }
+
+    /// The version of the newest root this appliance knows; what is to be said when what was kept is damaged.
+    pub fn newest_root(&self) -> Result<(u64, Option<String>)> {
+        let (beginning, damage) = self.beginning_anyhow()?;
+        let root = beginning.kept.get("root.json").map(Vec::as_slice).unwrap_or_default();
+        let root = Root::trusted(root).map_err(|refusal| self.damaged(&refusal))?;
+        Ok((root.version(), damage))
+    }
+
+    fn beginning_with(&self, stored: Stored) -> Result<Beginning> {
         let path = self.shipped.join("root.json");
         let shipped = match plain_file::read(&path, tuf::MAX_ROOT) {
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Err(Trouble::NoRoot(path).into()),
             bytes => bytes.doing(|| format!("read \"{}\"", path.display()))?,
         };
-        let stored = self.stored();
         let refused = |refusal: Refusal| Trouble::Refused { refusal, place: format!("\"{}\"", path.display()) };
         let (mut root, mut newest) = (Root::trusted(&shipped).map_err(refused)?, shipped);
         for next in &stored.roots {
@@ -86,27 +119,39 @@ impl Places {
             kept.remove("snapshot.json");
         }
         kept.insert("root.json".into(), newest);
-        Ok(Beginning { kept, stored })
+        Ok(Beginning { kept, older_base: root.version() < stored.root_version, stored })
     }
 
     /// What is known of the depot without asking it. How old it may be is for others to judge.
     pub fn known(&self) -> Result<Known> {
-        let Beginning { kept, stored } = self.beginning()?;
+        let Beginning { kept, stored, older_base } = self.beginning()?;
         let Some(timestamp) = kept.get("timestamp.json").cloned() else { return Err(Trouble::NotChecked.into()) };
         let replayed = tuf::refresh(&kept, Freshness::Waived, &mut |name, _| {
             Ok::<_, std::convert::Infallible>((name == "timestamp.json").then(|| timestamp.clone()))
         });
         let depot = replayed.map_err(|trouble| match trouble {
             tuf::Trouble::Fetch(never) => match never {},
-            tuf::Trouble::Refused(refusal) => Trouble::Refused { refusal, place: "what is kept of the depot".into() },
+            tuf::Trouble::Refused(_) if older_base => Trouble::NotChecked,
+            tuf::Trouble::Refused(refusal) => self.damaged(&refusal),
         })?;
-        let catalogue = catalogue(&depot, stored.index.as_bytes())?;
+        let catalogue = catalogue(&depot, stored.index.as_bytes()).map_err(|problem| match problem {
+            Error::Depot(trouble) => match *trouble {
+                Trouble::Refused { refusal, .. } => self.damaged(&refusal),
+                other => self.damaged(&other),
+            },
+            other => self.damaged(&other),
+        })?;
         Ok(Known { depot, catalogue, checked: stored.checked })
     }
 
-    /// The same, or nothing when the depot was never asked or there is none.
-    pub fn known_if_any(&self) -> Option<Known> {
-        self.known().ok()
+    /// The same, or nothing when the depot was never asked or there is none. Not so when what is kept is damaged: whoever goes on
+    /// without it would believe keys that were taken away.
+    pub fn known_if_any(&self) -> Result<Option<Known>> {
+        match self.known() {
+            Ok(known) => Ok(Some(known)),
+            Err(Error::Depot(trouble)) if matches!(*trouble, Trouble::NotChecked | Trouble::NoRoot(_)) => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Keeps what was just verified.
@@ -141,14 +186,40 @@ impl Places {
     }
 
     /// Remembers how a check ended.
-    pub(super) fn remember(&self, attempt: &Attempt) -> Result<()> {
+    pub(crate) fn remember(&self, attempt: &Attempt) -> Result<()> {
         self.write("attempt.json", attempt)
     }
 
-    /// What is kept; nothing of it when the file is not there or not readable: it can be had from the depot again.
-    fn stored(&self) -> Stored {
-        let bytes = plain_file::read(&self.folder().join("metadata.json"), LIMIT).unwrap_or_default();
-        serde_json::from_slice(&bytes).ok().filter(|stored: &Stored| stored.format == FORMAT).unwrap_or_default()
+    /// What is kept; nothing when the depot was never asked.
+    fn stored(&self) -> Result<Stored> {
+        let bytes = match plain_file::read(&self.kept(), LIMIT) {
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Stored::default()),
+            bytes => bytes.map_err(|cause| self.damaged(&cause))?,
+        };
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(|cause| self.damaged(&cause))?;
+        if stored.format != FORMAT {
+            return Err(self
+                .damaged(&format!("it has format {}, and this agent knows {FORMAT}", stored.format))
+                .into());
+        }
+        Ok(stored)
+    }
+
+    /// Removes what a power cut left in the folder that never got its name. Call it while nobody asks the depot.
+    pub fn tidy(&self) -> Result<()> {
+        for name in ["metadata.new", "attempt.new", "appliance.new"] {
+            let path = self.folder().join(name);
+            plain_file::remove_if_there(&path).doing(|| format!("remove \"{}\"", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.folder().join("metadata.json")
+    }
+
+    fn damaged(&self, cause: &impl std::fmt::Display) -> Trouble {
+        Trouble::Damaged { path: self.kept(), cause: cause.to_string() }
     }
 
     fn write(&self, name: &str, content: &impl Serialize) -> Result<()> {

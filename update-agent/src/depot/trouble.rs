@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use formats::catalogue::{Availability, PackageId};
 use formats::tuf::{Refusal, Why};
 
+use super::clock::{Clock, day};
 use crate::code::Code;
 
 /// Why nothing came of asking a depot, or of what it offers.
@@ -51,19 +52,48 @@ pub enum Trouble {
     },
     /// The last day of what a depot says has passed, if the clock is right.
     #[error(
-        "{url} is not believed: {refusal}, and the clock of this appliance says {says}; the newest thing known here to be signed is of \
-         {signed}. If the clock is wrong, set it; if it is right, nobody keeps the depot up to date, or somebody holds news back: ask \
-         its operator"
+        "{place} is not believed: {refusal}, and the clock of this appliance says {}; the newest thing known here to be signed is of \
+         {}. If the clock is wrong, it is off by about {}, last known good {}: set it; if it is right, nobody keeps the depot up to date, \
+         or somebody holds news back: {}",
+        day(.clock.says), day(.clock.signed), .clock.off(), day(.clock.signed), way_out(Why::Expired)
     )]
     Expired {
         /// The depot.
-        url: String,
+        place: String,
         /// What was refused.
         refusal: Refusal,
-        /// What the clock says.
-        says: String,
-        /// The day of the newest signed thing.
-        signed: String,
+        /// The time.
+        clock: Clock,
+    },
+    /// The same of a path bundle, about which an operator may decide.
+    #[error(
+        "{place} is not believed: {refusal}, and the clock of this appliance says {}. The list in it is of {made}; the newest thing known \
+         here to be signed is of {}. If the clock is wrong, it is off by about {}, last known good {}: set it. If it is right, have a new \
+         bundle made; where none can be had and you know where this one comes from, take it with --accept-expired --reason TEXT: signatures \
+         are checked all the same, and what it does not know is whether something in it was withdrawn since",
+        day(.clock.says), day(.clock.signed), .clock.off(), day(.clock.signed)
+    )]
+    BundleExpired {
+        /// The bundle.
+        place: String,
+        /// What was refused.
+        refusal: Refusal,
+        /// The day of the list in it.
+        made: String,
+        /// The time; the newest signature is that list's, if nothing newer is known.
+        clock: Clock,
+    },
+    /// What was kept of a depot cannot be used.
+    #[error(
+        "what is kept of the depot in \"{}\" is damaged: {cause}. Ask the depot again (\"update-agent check\"), or install a path bundle, \
+         and it is made anew; only where neither can be had, remove the file: keys that the depot took away are then believed again, as \
+         far as the base knows them", .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
     },
     /// There is no way to a package.
     #[error(transparent)]
@@ -96,6 +126,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether its words say already how far the clock is off.
+    pub const fn tells_the_clock(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::BundleExpired { .. })
+    }
+
     /// The code of this trouble.
     pub fn code(&self) -> Code {
         match self {
@@ -103,7 +138,10 @@ impl Trouble {
             Self::NotChecked => Code::NotChecked,
             Self::Unreachable { .. } => Code::DepotUnreachable,
             Self::Fetcher(_) => Code::FetcherFailed,
-            Self::Refused { refusal, .. } | Self::Expired { refusal, .. } => depot_code(refusal.why),
+            Self::Refused { refusal, .. } | Self::Expired { refusal, .. } | Self::BundleExpired { refusal, .. } => {
+                depot_code(refusal.why)
+            }
+            Self::Damaged { .. } => Code::DepotDamaged,
             Self::Blocked(_) | Self::NotYet(_) => Code::Blocked,
             Self::NotOffered { .. } => Code::NotOffered,
             Self::NotInDepot(_) => Code::NotFound,

@@ -126,6 +126,12 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Remembers that somebody decided to do something although a rule speaks against it.
+    pub fn decide(&self, what: String, reason: String) -> Result<()> {
+        self.write(Entry::Decision { what, reason })?;
+        Ok(())
+    }
+
     /// Keeps the room for what must be written down when there is no other any more.
     pub fn reserve(&self) -> Result<()> {
         self.store.reserve().doing(|| "keep room for the update journal".into())
@@ -260,7 +266,11 @@ impl History {
             Entry::Begin { action } | Entry::End { action, .. } => {
                 (action.release.build_id == build && asks(action.verb)).then_some(action)
             }
-            Entry::Note { .. } | Entry::Eula { .. } | Entry::Floors { .. } | Entry::Reset { .. } => None,
+            Entry::Note { .. }
+            | Entry::Eula { .. }
+            | Entry::Decision { .. }
+            | Entry::Floors { .. }
+            | Entry::Reset { .. } => None,
         });
         newest.map(|action| action.baseline.clone()).unwrap_or_default()
     }

@@ -63,6 +63,13 @@ pub enum Entry {
         /// SHA-256 of the text.
         digest: Digest,
     },
+    /// Someone decided to do something against a rule that may be waived.
+    Decision {
+        /// What was waived.
+        what: String,
+        /// Why, in the words of whoever decided.
+        reason: String,
+    },
     /// The sequence floors, when neither the records nor the disk would tell them any more.
     Floors {
         /// One for each package line.
@@ -186,7 +193,11 @@ impl Entry {
         match self {
             Self::End { action, outcome, .. } => Some((&action.release, action.slot, outcome)),
             Self::Note { release, slot, outcome } => Some((release, *slot, outcome)),
-            Self::Begin { .. } | Self::Eula { .. } | Self::Floors { .. } | Self::Reset { .. } => None,
+            Self::Begin { .. }
+            | Self::Eula { .. }
+            | Self::Decision { .. }
+            | Self::Floors { .. }
+            | Self::Reset { .. } => None,
         }
     }
 }
@@ -198,7 +209,7 @@ impl Entry {
             Self::Begin { action } if !matches!(action.verb, Verb::Commit | Verb::Leave) => {
                 ROOM.saturating_sub(LAST_ROOM)
             }
-            Self::Eula { .. } => ROOM.saturating_sub(LAST_ROOM),
+            Self::Eula { .. } | Self::Decision { .. } => ROOM.saturating_sub(LAST_ROOM),
             _ => ROOM,
         }
     }

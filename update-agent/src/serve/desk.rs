@@ -13,9 +13,11 @@ use formats::manifest::Kind;
 use nix::unistd::Uid;
 use serde_json::{Value, json};
 
+use super::desk_bundle::bundle;
 use super::job::{Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
 use crate::api::{Install, Job, Package, Peer, Request, Stage};
+use crate::code::Code;
 use crate::command::install::{firmware_model, restart};
 use crate::command::{concluded, factory_reset, health};
 use crate::depot::Places;
@@ -80,6 +82,7 @@ impl Desk {
             Request::Check => self.begin("check", by, |desk, _, _| desk.check()),
             Request::Updates => facts(value(&self.updates()?)?),
             Request::Plan(wanted) => facts(value(&self.plan(&wanted)?)?),
+            Request::DownloadKey => facts(value(&self.download_key()?)?),
             Request::FactoryReset(order) => {
                 let user = Uid::from_raw(peer.user);
                 self.begin("factory-reset", by, move |desk, by, hand| {
@@ -94,7 +97,7 @@ impl Desk {
                 facts(json!({ "steps": concluded(&workplace, &done) }))
             }
             Request::Install(order) => self.begin("install", by, move |desk, by, hand| desk.install(&order, by, hand)),
-            Request::Stage(order) => self.begin("stage", by, move |desk, _, hand| desk.stage(&order, hand)),
+            Request::Stage(order) => self.begin("stage", by, move |desk, by, hand| desk.stage(&order, &by, hand)),
             Request::Commit => self.begin("commit", by, |desk, by, hand| {
                 let workplace = desk.change(by)?;
                 let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).commit()?;
@@ -123,6 +126,9 @@ impl Desk {
         if let Err(problem) = self.staging().tidy() {
             log(&problem.to_string());
         }
+        if let Err(problem) = self.depot.tidy() {
+            log(&problem.to_string());
+        }
         // Drawn early, so that `status`, which writes nothing, can tell it.
         if let Err(problem) = self.depot.appliance() {
             log(&problem.to_string());
@@ -141,7 +147,15 @@ impl Desk {
     }
 
     /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
-    fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+    pub(super) fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+        if let Package::File(path) = &order.package
+            && let Some(bundle) = bundle(path)?
+        {
+            return self.install_bundle(bundle, order, by, hand);
+        }
+        if order.accept_expired.is_some() {
+            return Err(only_bundles());
+        }
         let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand) };
         let staged = self.stage_from_depot(id, true, hand)?;
         let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
@@ -167,7 +181,13 @@ impl Desk {
         steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: order.hardware.clone(), firmware };
-        let done = agent.install(&verified, &mut package, &model)?;
+        let done = agent.install(&verified, &mut package, &model).map_err(|problem| match problem.reason() {
+            Code::ExpiredKey => match agent.facts() {
+                Ok(facts) => problem.with(self.clock(&facts)),
+                Err(_) => problem,
+            },
+            _ => problem,
+        })?;
         steps.extend(concluded(&workplace, &done));
         if release.kind == Kind::Base && !workplace.is_image() {
             if order.restart {
@@ -180,11 +200,18 @@ impl Desk {
         Ok(steps)
     }
 
-    fn stage(&self, order: &Stage, hand: &Hand) -> Result<Vec<String>> {
-        let path = match order {
-            Stage::File(path) => path,
+    fn stage(&self, order: &Stage, by: &str, hand: &Hand) -> Result<Vec<String>> {
+        let (path, reason) = match order {
+            Stage::File(path) => (path, None),
+            Stage::Expired(bundle) => (&bundle.file, Some(bundle.reason.as_str())),
             Stage::Depot(id) => return Ok(self.stage_from_depot(id, false, hand)?.steps),
         };
+        if let Some(bundle) = bundle(path)? {
+            return Ok(self.stage_bundle(bundle, reason, by, hand)?.steps);
+        }
+        if reason.is_some() {
+            return Err(only_bundles());
+        }
         let (file, name) = open(path)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
         let trust = self.package_trust(self.look()?.trust())?;
@@ -234,7 +261,7 @@ impl Desk {
     }
 
     /// Waits for the overseer, which needs the disk for moments only: right after a start, or when it keeps what was on trial.
-    fn change(&self, by: String) -> Result<Workplace> {
+    pub(super) fn change(&self, by: String) -> Result<Workplace> {
         let until = Instant::now() + PATIENCE;
         loop {
             match Workplace::open(&self.place, Access::Change) {
@@ -256,8 +283,15 @@ fn go_down(workplace: Workplace) -> Result<()> {
     held.map(drop).doing(|| "start a thread that holds the disk".into())
 }
 
+/// What has an age of its own is a path bundle.
+fn only_bundles() -> Error {
+    Error::Usage(
+        "only a path bundle can be taken whatever day it is: packages have no last day, and what a server says has to be good today".into(),
+    )
+}
+
 /// Opens a package file by the path a client named.
-fn open(path: &Path) -> Result<(File, String)> {
+pub(super) fn open(path: &Path) -> Result<(File, String)> {
     let name = format!("package \"{}\"", path.display());
     if !path.is_absolute() {
         return Err(Error::Usage(format!("{name}: the path has to be absolute")));

@@ -1,5 +1,6 @@
 //! The keeper's answers about the depot.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use formats::{Bytes, signature};
 
 use super::desk::Desk;
 use super::job::Hand;
+use crate::airgap::key::{self, Made};
 use crate::command::install::firmware_model;
 use crate::depot::Trouble;
 use crate::depot::clock::Clock;
@@ -26,10 +28,13 @@ impl Desk {
     /// Asks the depot.
     pub(super) fn check(&self) -> Result<Vec<String>> {
         let workplace = self.look()?;
-        let clock = self.clock(&workplace.agent(&silent).facts()?);
-        let checked = self.depot.check(clock)?;
+        let facts = workplace.agent(&silent).facts()?;
+        let clock = self.clock(&facts);
+        let checked = self.depot.check(clock).map_err(|problem| problem.with(clock))?;
         let mut steps = checked.steps(&self.depot.setting()?);
-        steps.extend(clock.problem());
+        let offered: BTreeSet<String> = checked.known.packages().map(|target| target.digest.short()).collect();
+        self.staging().drop_parts(|digest| !offered.contains(digest))?;
+        steps.extend(self.clock(&facts).problem());
         Ok(steps)
     }
 
@@ -47,7 +52,13 @@ impl Desk {
         offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())
     }
 
-    fn place_in_fleet(&self) -> Result<(Setting, Inventory, Workplace, Clock)> {
+    /// A new download key.
+    pub(super) fn download_key(&self) -> Result<Made> {
+        let (_, inventory, _, clock) = self.place_in_fleet()?;
+        key::make(&self.depot, inventory, clock)
+    }
+
+    pub(super) fn place_in_fleet(&self) -> Result<(Setting, Inventory, Workplace, Clock)> {
         let setting = self.depot.setting()?;
         let workplace = self.look()?;
         let facts = workplace.agent(&silent).facts()?;
@@ -57,11 +68,15 @@ impl Desk {
         Ok((setting, inventory, workplace, clock))
     }
 
-    /// The machine's clock, and the newest thing that was signed: the base that runs, and the list of the depot.
-    fn clock(&self, facts: &Facts) -> Clock {
+    /// The machine's clock, and the newest thing that was signed: the base that runs, and the list of the depot, which whoever signs only
+    /// the list cannot make younger than all its other metadata lets it be.
+    pub(super) fn clock(&self, facts: &Facts) -> Clock {
         let base = facts.home().map_or(0, |base| base.created);
-        let index = self.depot.known_if_any().map_or(0, |known| known.catalogue.index().created);
-        Clock { says: i64::try_from(now()).unwrap_or(i64::MAX), signed: base.max(index) }
+        let known = self.depot.known();
+        let (index, good_until) =
+            known.map_or((0, 0), |known| (known.catalogue.index().created, known.depot.expires()));
+        let says = i64::try_from(now()).unwrap_or(i64::MAX);
+        Clock { says, signed: base.max(index.min(good_until)), good_until }
     }
 
     /// The packages that are staged.
@@ -70,9 +85,9 @@ impl Desk {
     }
 
     /// Whom to believe about packages: the newest the depot's roles name, else those the base was built with. Whether development builds
-    /// are taken is the base's to say.
+    /// are taken is the base's to say. An error when it was known what they name, and is not any more.
     pub(super) fn package_trust(&self, built_in: &TrustStore) -> Result<TrustStore> {
-        let Some(known) = self.depot.known_if_any() else { return Ok(built_in.clone()) };
+        let Some(known) = self.depot.known_if_any()? else { return Ok(built_in.clone()) };
         let newest = known.depot.targets().trust_store(built_in.product(), built_in.development_allowed());
         newest.at(|| "the keys the depot names".into())
     }
@@ -95,17 +110,24 @@ impl Desk {
 
     /// Fetches a package of the depot, unless it is staged. To be installed, it has to suit what runs now.
     pub(super) fn stage_from_depot(&self, id: &PackageId, install: bool, hand: &Hand) -> Result<FromDepot> {
-        let mut steps = self.check()?;
+        // What is staged needs no network; whoever wants to know whether it was withdrawn meanwhile checks first.
+        let ready = self.staged_already(id, install);
+        if let Ok(Some(ready)) = ready {
+            return Ok(ready);
+        }
+        let mut steps = match (self.check(), ready) {
+            (Ok(steps), _) => steps,
+            // Without a network the reason is the one that is known.
+            (Err(_), Err(problem)) | (Err(problem), _) => return Err(problem),
+        };
+        if let Some(ready) = self.staged_already(id, install)? {
+            steps.extend(ready.steps);
+            return Ok(FromDepot { steps, ..ready });
+        }
         let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
         let known = self.depot.known()?;
-        let entry = offer::wanted(&known.catalogue, &inventory, id, install, clock.now())?;
+        offer::wanted(&known.catalogue, &inventory, id, install, clock.now())?;
         let trust = self.package_trust(workplace.trust())?;
-        if let Some(staged) =
-            self.staging().list(&trust, &self.program)?.into_iter().find(|one| one.is_build(entry.build_id))
-        {
-            steps.push(format!("{id} is staged as {}", staged.id));
-            return Ok(FromDepot { id: staged.id, steps, fetched: false });
-        }
         let name = id.target();
         let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
         let missing = |part: &Path| Bytes(target.length.0.saturating_sub(Download::there(part, target).0));
@@ -117,6 +139,19 @@ impl Desk {
         let (staged, release) = self.staging().adopt(&part, &name, &trust, &self.program)?;
         steps.push(format!("{release} is fetched and staged as {staged}"));
         Ok(FromDepot { id: staged, steps, fetched: true })
+    }
+
+    /// The same package where it is staged already. An error when it may not be had, or not installed yet, by what is known.
+    fn staged_already(&self, id: &PackageId, install: bool) -> Result<Option<FromDepot>> {
+        let Some(known) = self.depot.known_if_any()? else { return Ok(None) };
+        let (_, inventory, workplace, clock) = self.place_in_fleet()?;
+        let Some(entry) = known.catalogue.entries().get(id) else { return Ok(None) };
+        let trust = self.package_trust(workplace.trust())?;
+        let staged = self.staging().list(&trust, &self.program)?;
+        let Some(staged) = staged.into_iter().find(|one| one.is_build(entry.build_id)) else { return Ok(None) };
+        offer::wanted(&known.catalogue, &inventory, id, install, clock.now())?;
+        let steps = vec![format!("{id} is staged as {}", staged.id)];
+        Ok(Some(FromDepot { id: staged.id, steps, fetched: false }))
     }
 
     /// A package of the depot that was fetched.

@@ -8,6 +8,7 @@
 //! does what takes long. The loop waits for none of them.
 
 pub mod desk;
+mod desk_bundle;
 mod desk_depot;
 pub mod duties;
 pub mod job;
