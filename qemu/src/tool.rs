@@ -64,6 +64,23 @@ impl Tool {
     }
 }
 
+/// Runs one of our own programs, which lies beside this one.
+pub(crate) fn run_beside<A: AsRef<std::ffi::OsStr>>(this: &Path, name: &str, arguments: &[A]) -> Result<String> {
+    let program = this.with_file_name(name);
+    let output = Command::new(&program).args(arguments).stdin(Stdio::null()).output().map_err(|error| {
+        Error::Environment(format!(
+            "cannot start \"{}\": {error}; it has to lie beside \"{}\": build both into one folder",
+            program.display(),
+            this.display()
+        ))
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::Environment(format!("\"{}\" failed ({}): {}", program.display(), output.status, said.trim())))
+}
+
 /// Fails with the package to install when a firmware or other file of this machine is missing.
 pub(crate) fn require_file(path: &Path, package: &str) -> Result<()> {
     if path.is_file() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use formats::Bytes;
+
 use super::{Change, DISK, DiskSpec, DriveContent, DriveSpec, Files, Scenario, volume};
 use crate::surgery::RawImage;
 use crate::{Bus, Disk, Error, Machine, Result};
@@ -18,6 +20,8 @@ struct Named {
     name: String,
     bus: Bus,
     disk: Disk,
+    /// The size the scenario says.
+    size: Option<Bytes>,
     /// A disk that was made the same way and that nobody touches, for comparison.
     untouched: Option<Disk>,
 }
@@ -26,12 +30,18 @@ impl Disks {
     /// Makes them. `folder` is where the scenario's paths start.
     pub fn make(scenario: &Scenario, files: &Files, folder: &Path) -> Result<Self> {
         let first = of_image(&scenario.disk, files, folder)?;
-        let mut disks = vec![Named { name: DISK.to_owned(), bus: scenario.disk.bus, disk: first, untouched: None }];
+        let mut disks = vec![Named {
+            name: DISK.to_owned(),
+            bus: scenario.disk.bus,
+            disk: first,
+            size: scenario.disk.size,
+            untouched: None,
+        }];
         for spec in &scenario.drives {
             let make = || drive(spec, &scenario.disk, files, folder);
             let compared = scenario.steps.iter().any(|step| step.action == super::Action::Unchanged(spec.name.clone()));
             let untouched = if compared { Some(make()?) } else { None };
-            disks.push(Named { name: spec.name.clone(), bus: spec.bus, disk: make()?, untouched });
+            disks.push(Named { name: spec.name.clone(), bus: spec.bus, disk: make()?, size: spec.size, untouched });
         }
         Ok(Self { disks })
     }
@@ -57,6 +67,18 @@ impl Disks {
         let other = self.number(name)?;
         let disk = self.disks[0].disk.clone();
         self.disks[0].disk = std::mem::replace(&mut self.disks[other].disk, disk);
+        Ok(())
+    }
+
+    /// The size the scenario gives a drive.
+    pub fn wanted_size(&self, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.disks[self.number(name)?].size)
+    }
+
+    /// Puts another disk in the place of a drive.
+    pub fn replace(&mut self, name: &str, disk: Disk) -> Result<()> {
+        let place = self.number(name)?;
+        self.disks[place].disk = disk;
         Ok(())
     }
 

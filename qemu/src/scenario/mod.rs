@@ -4,6 +4,7 @@
 //! finds the images and packages it names, [`play`] does it with a real guest and says step by step what happened. Nothing here
 //! knows what a step means for the appliance: it types, looks, damages and pulls the plug.
 
+mod answer;
 mod disks;
 mod files;
 mod parse;
@@ -180,6 +181,13 @@ pub enum Action {
         percent: (u64, u64),
         /// Looked at again until it is so much; without it once.
         within: Option<Limit>,
+    },
+    /// Carries the last download key the guest printed to a depot, and what it answers back on a stick; the machine must be off.
+    Answer {
+        /// The depot's folder: a path, or `$NAME`.
+        depot: String,
+        /// The drive that becomes the stick.
+        drive: String,
     },
     /// Changes a disk of the machine, which must be off.
     Change {

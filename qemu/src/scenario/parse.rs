@@ -103,6 +103,9 @@ fn action(step: raw::Step) -> std::result::Result<Action, Wrong> {
     let within = step.within.as_deref().map(limit).transpose()?;
     let soon = within.unwrap_or(Limit::Boots(1));
     let when = step.when.map(pattern).transpose()?;
+    if name == "answer" && step.drive.as_deref().is_none_or(|drive| drive == DISK) {
+        return Err("\"answer\" needs \"drive\", the name of a [[drive]] that becomes the stick".to_owned());
+    }
     let drive = step.drive.unwrap_or_else(|| DISK.to_owned());
     let text = |value: Option<String>| value.unwrap_or_default();
     let change = |change| Action::Change { drive: drive.clone(), change };
@@ -144,6 +147,7 @@ fn action(step: raw::Step) -> std::result::Result<Action, Wrong> {
             let percent = percent.ok_or("\"sent\" needs \"percent\", the least and the most, such as [100, 102]")?;
             Action::Sent { path: pattern(step.sent.ok_or("\"sent\" is missing")?)?, percent, within }
         }
+        "answer" => Action::Answer { depot: text(step.answer), drive },
         "flip-byte" => change(Change::FlipByte(spot(text(step.flip_byte), step.offset)?)),
         "zero" => {
             let length = step.length.ok_or("\"zero\" needs a \"length\", such as \"64KiB\"")?;
@@ -232,6 +236,7 @@ fn has_depot(action: Action, depot: bool) -> std::result::Result<Action, Wrong> 
 fn known_drive(action: Action, drives: &[DriveSpec]) -> std::result::Result<Action, Wrong> {
     let named = match &action {
         Action::Freeze { drive, .. }
+        | Action::Answer { drive, .. }
         | Action::Change { drive, .. }
         | Action::Exchange(drive)
         | Action::Unchanged(drive) => Some(drive),

@@ -78,6 +78,15 @@ fn every_action_is_understood() {
 }
 
 #[test]
+fn a_depot_answers_on_a_drive_that_the_file_describes() {
+    let step = "steps = [{ answer = \"$depot\", drive = \"stick\" }]\n";
+    let text = format!("{step}{HEAD}[[drive]]\nname = \"stick\"\nsize = \"64MiB\"\n");
+    let scenario = Scenario::parse(&text, "x.toml").unwrap();
+    assert_eq!(scenario.steps[0].action.to_string(), "$depot answers the key, on stick");
+    assert!(refused("{ answer = \"$depot\", drive = \"stick\" }").contains("there is no drive \"stick\""));
+}
+
+#[test]
 fn every_key_of_a_step_belongs_to_an_action_or_goes_with_one() {
     let known: Vec<&str> =
         ACTIONS.iter().flat_map(|(action, further)| further.iter().chain([action])).copied().collect();
@@ -117,6 +126,7 @@ fn what_is_wrong_in_a_step_is_said_with_its_place_and_what_is_allowed() {
             "\"offset\" is a number of bytes from the start of the partition, or \"footer\"",
         ),
         ("{ zero = \"base-a\", offset = 0 }", "\"zero\" needs a \"length\""),
+        ("{ answer = \"$depot\" }", "\"answer\" needs \"drive\", the name of a [[drive]]"),
         ("{ copy-partition = \"base-a\" }", "\"copy-partition\" needs \"to\""),
         ("{ freeze = \"stick\" }", "there is no drive \"stick\"; there are: disk"),
         ("{ depot = \"on\" }", "there is no depot; describe it with [depot]"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::disks::Disks;
 use super::shell::Shell;
-use super::{Action, Fact, Files, Limit, Power, Run, Scenario, Step};
+use super::{Action, Fact, Files, Limit, Power, Run, Scenario, Step, answer};
 use crate::console::Found;
 use crate::{Depot, Error, Firmware, Guest, Machine, Pattern, Result, Verdict};
 
@@ -130,6 +130,14 @@ impl<'a> Bench<'a> {
             }
             Action::Depot { on, rate } => self.depot()?.switch(*on, *rate)?,
             Action::Sent { path, percent, within } => return self.sent(path, *percent, *within).map(Some),
+            Action::Answer { depot, drive } => {
+                let log = self.log();
+                let folder = self.setting.files.find_folder(depot, self.setting.folder)?;
+                self.off()?;
+                let stick = answer::stick(&log, &folder, self.setting.program, self.disks.wanted_size(drive)?)?;
+                self.disks.replace(drive, stick)?;
+                self.machine = self.machine.clone().disks_of(&self.disks.machine());
+            }
             Action::Change { drive, change } => self.off()?.change(drive, change)?,
             Action::Exchange(drive) => {
                 self.off()?.exchange(drive)?;

@@ -95,6 +95,8 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<Pattern>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flip_byte: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zero: Option<String>,
@@ -150,7 +152,7 @@ pub enum Offset {
 }
 
 /// What a step can do, and the further keys each may have.
-pub const ACTIONS: [(&str, &[&str]); 16] = [
+pub const ACTIONS: [(&str, &[&str]); 17] = [
     ("power", &["when", "within", "after", "clock"]),
     ("expect", &["not-before", "within"]),
     ("run", &["exit-code", "prints", "prints-not", "within"]),
@@ -161,6 +163,7 @@ pub const ACTIONS: [(&str, &[&str]); 16] = [
     ("http", &["http-status", "prints", "within"]),
     ("depot", &["rate"]),
     ("sent", &["percent", "within"]),
+    ("answer", &["drive"]),
     ("flip-byte", &["offset", "drive"]),
     ("zero", &["offset", "length", "drive"]),
     ("copy-partition", &["to", "drive"]),

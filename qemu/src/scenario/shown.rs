@@ -43,6 +43,7 @@ impl fmt::Display for Action {
                 rate.map_or(Ok(()), |rate| write!(f, ", {rate} each second"))
             }
             Self::Sent { path, percent: (from, to), .. } => write!(f, "sent {from} to {to} % of {path}"),
+            Self::Answer { depot, drive } => write!(f, "{depot} answers the key, on {drive}"),
             Self::Change { drive, change } => write!(f, "{change} on {drive}"),
             Self::Exchange(drive) => write!(f, "disk and {drive} change places"),
             Self::Unchanged(drive) => write!(f, "{drive} is unchanged"),
