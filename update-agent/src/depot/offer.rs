@@ -1,10 +1,10 @@
 //! What follows from a depot's catalogue for this appliance: the list of updates, and the way to one of them.
 
 use formats::Bytes;
-use formats::catalogue::{Catalogue, Entry, PackageId, Place};
+use formats::catalogue::{Catalogue, Entry, PackageId};
 use formats::depot::Setting;
 use formats::manifest::Effects;
-use formats::plan::{self, Candidate, Inventory, Plan, Row, Standing, Step, Target};
+use formats::plan::{self, Inventory, Plan, Row, Standing, Target, candidates};
 use serde::{Deserialize, Serialize};
 
 use super::Trouble;
@@ -108,21 +108,6 @@ pub fn inventory(facts: &Facts, setting: &Setting, who: String, model: Option<St
     })
 }
 
-/// Every package of the appliance's channel, with whether it may be had now.
-pub fn candidates<'a>(catalogue: &'a Catalogue, inventory: &Inventory, now: i64) -> Vec<Candidate<'a>> {
-    let place = Place {
-        channel: &inventory.channel,
-        appliance: &inventory.appliance,
-        ring: inventory.ring.as_deref(),
-        entitled_until: inventory.entitled_until,
-        now,
-    };
-    let entries = catalogue.entries().iter();
-    entries
-        .filter_map(|(id, entry)| Some(Candidate { entry, availability: catalogue.availability(id, &place)? }))
-        .collect()
-}
-
 /// The list.
 pub fn updates(
     known: &Known,
@@ -172,13 +157,7 @@ fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock:
 
 fn update(entry: &Entry, row: Row, staged: &[Staged]) -> Update {
     let staged = staged.iter().find(|one| one.is_build(entry.build_id)).map(|one| one.id.clone());
-    let mut summary = match &row.standing {
-        Standing::Installed => format!("{} is installed", row.package),
-        Standing::Superseded => format!("{} is superseded: something at least as new is installed", row.package),
-        Standing::Available => format!("{} is available", row.package),
-        Standing::Blocked { sentence, .. } => sentence.clone(),
-        Standing::NotAvailable(availability) => format!("{} is {availability}", row.package),
-    };
+    let mut summary = row.summary();
     if staged.is_some() && row.standing != Standing::Installed {
         summary.push_str("; it is staged");
     }
@@ -224,48 +203,5 @@ pub fn way_with(
     candidates.retain(|candidate| at_hand(candidate.entry));
     let plan =
         plan::plan(inventory, &candidates, &target, options).map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
-    Ok(Way { sentences: sentences(&plan), plan })
-}
-
-fn sentences(plan: &Plan) -> Vec<String> {
-    if plan.steps.is_empty() {
-        return vec!["nothing to do: what is installed is what is wanted".into()];
-    }
-    let mut lines: Vec<String> =
-        (1..).zip(&plan.steps).map(|(number, step)| format!("{number}. {}", words(step))).collect();
-    let totals = &plan.totals;
-    let mut together =
-        vec![format!("together: {} to download", totals.download), format!("{} to write", totals.written)];
-    for (count, one, more) in [
-        (totals.reboots, "restart", "restarts"),
-        (totals.site_downtimes, "interruption of the application", "interruptions of the application"),
-        (totals.client_upgrades, "upgrade of client programs", "upgrades of client programs"),
-        (totals.wait_hours, "hour of waiting", "hours of waiting"),
-    ] {
-        if count > 0 {
-            together.push(format!("{count} {}", if count == 1 { one } else { more }));
-        }
-    }
-    lines.push(together.join(", "));
-    lines
-}
-
-fn words(step: &Step) -> String {
-    let mut parts = vec![format!("install {}", step.package)];
-    for (yes, what) in [
-        (step.reboot, "the appliance restarts"),
-        (step.site_downtime && !step.reboot, "the application is away for a moment"),
-        (step.client_upgrade, "client programs have to be upgraded"),
-    ] {
-        if yes {
-            parts.push(what.into());
-        }
-    }
-    if let Some(hours) = step.wait_hours {
-        parts.push(format!("not before {hours} h after the site before, so that clients can follow"));
-    }
-    if let Some(time) = step.not_before {
-        parts.push(format!("not before {}, clients are still following", day(time)));
-    }
-    parts.join("; ")
+    Ok(Way { sentences: plan.sentences(), plan })
 }
