@@ -8,6 +8,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod bundle_file;
 pub mod depot;
 pub mod diff;
 pub mod error;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use formats::Bytes;
+use formats::bundle::Span;
 use formats::package::{self, Claims};
 
 use crate::{Error, Result};
@@ -20,6 +21,8 @@ pub struct PackageFile {
     pub path: PathBuf,
     /// Its length.
     pub size: Bytes,
+    /// Where it begins in the file.
+    start: u64,
 }
 
 impl PackageFile {
@@ -34,7 +37,7 @@ impl PackageFile {
         let mut start = Vec::new();
         file.by_ref().take(HEADER).read_to_end(&mut start).map_err(Error::io("read", path))?;
         let found = package::is_package(&start);
-        Ok(found.then(|| Self { file, path: path.to_owned(), size }))
+        Ok(found.then(|| Self { file, path: path.to_owned(), size, start: 0 }))
     }
 
     /// Opens `path`, which must be a package.
@@ -47,16 +50,22 @@ impl PackageFile {
         Self::detect(path)?.ok_or_else(not)
     }
 
+    /// The part of a larger file that is a package; `path` is for messages.
+    pub(crate) fn within(file: File, path: &Path, span: Span) -> Self {
+        Self { file, path: path.to_owned(), size: span.size, start: span.offset.0 }
+    }
+
     /// What it says about itself, not verified.
     pub fn claims(&self) -> Result<Claims> {
         package::peek(self.reader()?).map_err(|error| self.refused(error))
     }
 
-    /// The file from its first byte on.
-    pub fn reader(&self) -> Result<BufReader<&File>> {
+    /// The package from its first byte on.
+    pub fn reader(&self) -> Result<BufReader<Take<&File>>> {
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
-        Ok(BufReader::new(file))
+        file.seek(SeekFrom::Start(self.start)).map_err(Error::io("read", &self.path))?;
+        // What is behind the length it had when it was opened belongs to somebody else.
+        Ok(BufReader::new(file.take(self.size.0)))
     }
 
     /// An error of the format's own reader, about this file.

@@ -7,10 +7,11 @@ use builder::inspect::inspect;
 
 use super::output;
 
-/// Print what is inside a disk image or package, read with our own code only
+/// Print what is inside a disk image, package or path bundle, read with our own
+/// code only
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A raw disk image, or a package
+    /// A raw disk image, a package, or a path bundle
     image: PathBuf,
     /// Print JSON
     #[arg(long)]

@@ -35,9 +35,9 @@ enum Verb {
     Plan(plan::Arguments),
     /// Build the disk image a recipe describes, and the packages that update to it
     Build(build::Arguments),
-    /// Print what is inside a disk image or package, read with our own code only
+    /// Print what is inside a disk image, package or path bundle, read with our own code only
     Inspect(inspect::Arguments),
-    /// Check every digest and signature of a disk image or package and name the place that is wrong
+    /// Check every digest and signature of a disk image, package or path bundle and name the place that is wrong
     Verify(verify::Arguments),
     /// Say what changes from one package to another, and how much of it must be fetched
     Diff(diff::Arguments),

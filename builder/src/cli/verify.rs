@@ -2,24 +2,27 @@
 
 use std::path::PathBuf;
 
+use builder::bundle_file::BundleFile;
 use builder::package::PackageFile;
-use builder::verify::{Trust, package_keys, verify, verify_package};
+use builder::verify::{Trust, package_keys, verify, verify_bundle, verify_package};
 use builder::{Error, Result};
 
+use super::keys::now;
 use super::output;
 
-/// Check every digest and signature of a disk image or package and name the
-/// place that is wrong
+/// Check every digest and signature of a disk image, package or path bundle and
+/// name the place that is wrong
 ///
 /// A shipped image must match in every byte it records. With --in-use, regions
 /// that a running appliance changes (boot state, partition table, data) are
 /// reported and not judged.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A raw disk image, or a package
+    /// A raw disk image, a package, or a path bundle
     image: PathBuf,
     /// Folder with base.pub, site.pub and, for an image, boot.crt and boot.pgp (a
-    /// keys folder will do)
+    /// keys folder will do); for a bundle with root.json or root.pub, or the file
+    /// metadata/1.root.json of the depot
     #[arg(long, value_name = "DIR")]
     trust: PathBuf,
     /// The disk has been running: do not judge boot state, partition tables, data
@@ -36,7 +39,11 @@ impl Arguments {
         let report = match PackageFile::detect(&self.image)? {
             Some(_) if self.in_use => return Err(Error::input("--in-use is for disks; a package never changes")),
             Some(package) => verify_package(&package, &package_keys(&self.trust)?)?,
-            None => verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?,
+            None => match BundleFile::detect(&self.image)? {
+                Some(_) if self.in_use => return Err(Error::input("--in-use is for disks; a bundle never changes")),
+                Some(bundle) => verify_bundle(&bundle, &self.trust, now()?)?,
+                None => verify(&self.image, &Trust::load(&self.trust)?, self.in_use)?,
+            },
         };
         if self.json {
             output::line(format_args!("{:#}", report.to_json()))?;

@@ -5,11 +5,16 @@
 //! goes in only when every byte of it is what the keys in the depot stand for. Where keys are kept is left to
 //! [`Signer`]: a file, or a command.
 
+pub mod answer;
+pub mod bundle;
 mod create;
 mod document;
 mod edit;
+pub mod ledger;
 pub mod lint;
 mod offer;
+pub mod portal;
+mod ranged;
 mod renew;
 mod rotate;
 pub mod serve;
@@ -18,6 +23,7 @@ mod signer;
 mod state;
 mod storage;
 
+pub use answer::Hiding;
 pub use create::{Creation, usual_lifetime};
 pub use edit::Edit;
 pub use offer::Opens;

@@ -1,5 +1,6 @@
-//! What is inside a disk image or a package, read with our own parsers only. Facts, no verdicts: judging is [`crate::verify`].
+//! What is inside a disk image, a package or a path bundle, read with our own parsers only. Facts, no verdicts: judging is [`crate::verify`].
 
+mod bundle;
 mod package;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Result;
 use crate::build::digest;
+use crate::bundle_file::BundleFile;
 use crate::layout::Region;
 use crate::opened::{OpenedImage, SLOT_PARTITIONS};
 use crate::package::PackageFile;
@@ -30,10 +32,13 @@ struct Section {
     facts: Value,
 }
 
-/// Reads the package or raw image at `path`; its content decides which it is.
+/// Reads the package, path bundle or raw image at `path`; its content decides which it is.
 pub fn inspect(path: &Path) -> Result<Report> {
     if let Some(package) = PackageFile::detect(path)? {
         return Ok(Report { sections: package::sections(&package)? });
+    }
+    if let Some(bundle) = BundleFile::detect(path)? {
+        return Ok(Report { sections: bundle::sections(&bundle) });
     }
     let image = OpenedImage::open(path)?;
     let mut sections = vec![disk(&image)?, state(&image)?];

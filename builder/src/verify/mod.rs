@@ -5,6 +5,7 @@
 //! record ([`formats::image_record`]); what belongs to nobody must be zero.
 
 mod boot_files;
+mod bundle;
 mod package;
 mod slot;
 mod trust;
@@ -18,6 +19,7 @@ use formats::{Bytes, image_record};
 use serde_json::{Value, json};
 
 pub(crate) use boot_files::files as esp_files;
+pub use bundle::verify_bundle;
 pub use package::{verify_package, verify_package_for};
 pub use trust::{Trust, package_keys};
 

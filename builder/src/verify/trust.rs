@@ -60,11 +60,16 @@ pub(super) fn store(product: &str, keys: &[TrustedKey]) -> formats::Result<Trust
     TrustStore::new(product, keys.to_vec(), keys.iter().map(|key| (key.role, 1)).collect(), true)
 }
 
-fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
+/// The public key in a file of a folder.
+pub(super) fn public(directory: &Path, name: &str) -> Result<VerifyingKey> {
     let (path, pem) = read(directory, name)?;
-    let public = VerifyingKey::from_public_key_pem(&String::from_utf8_lossy(&pem)).map_err(|cause| {
+    VerifyingKey::from_public_key_pem(&String::from_utf8_lossy(&pem)).map_err(|cause| {
         Error::input(format!("\"{}\" is not an ed25519 public key in PEM form: {cause}", path.display()))
-    })?;
+    })
+}
+
+fn key(directory: &Path, name: &str, role: Role) -> Result<TrustedKey> {
+    let public = public(directory, name)?;
     Ok(TrustedKey { role, public, development: false, expires: keys::expiry(directory)?, name: name.to_owned() })
 }
 

@@ -1,5 +1,6 @@
 //! `bulkhead depot`.
 
+mod answer;
 mod look;
 mod offer;
 mod rotate;
@@ -37,6 +38,12 @@ enum Verb {
     Lint(look::Lint),
     /// Print who signs, until when, and what each channel offers
     Show(look::Show),
+    /// Answer the download key of an appliance without a network
+    Answer(answer::Answer),
+    /// Plan for an appliance that is elsewhere, as it would itself
+    Plan(answer::Planning),
+    /// Print what was downloaded by download keys
+    Ledger(answer::LedgerArguments),
     /// Serve a depot over HTTP, for tests and small sites
     Serve(serve::Arguments),
 }
@@ -53,6 +60,9 @@ impl Arguments {
             Verb::Rotate(arguments) => arguments.run(),
             Verb::Lint(arguments) => arguments.run(),
             Verb::Show(arguments) => arguments.run(),
+            Verb::Answer(arguments) => arguments.run(),
+            Verb::Plan(arguments) => arguments.run(),
+            Verb::Ledger(arguments) => arguments.run(),
             Verb::Serve(arguments) => arguments.run(),
         }
     }

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use builder::Result;
 use builder::depot::Depot;
+use builder::depot::portal::Portal;
 use builder::depot::serve::Server;
 use formats::tuf::Freshness;
 
+use super::super::keys::now;
 use super::super::output;
+use super::answer::Counting;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -18,13 +21,27 @@ pub struct Arguments {
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Answer download keys on /portal too
+    #[arg(long, requires = "ledger")]
+    portal: bool,
+    #[command(flatten)]
+    counting: Counting,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<()> {
         Depot::new(&self.directory).state(Freshness::Waived)?;
-        let server = Server::bind(&self.directory, self.listen)?;
-        output::line(format_args!("serving {} on http://{}/", self.directory.display(), server.address()?))?;
+        let portal = self
+            .counting
+            .ledger()
+            .filter(|_| self.portal)
+            .map(|ledger| Portal::new(Depot::new(&self.directory), ledger, self.counting.downloaded, now));
+        let server = Server::bind(&self.directory, portal, self.listen)?;
+        let address = server.address()?;
+        if self.portal {
+            output::line(format_args!("download keys are answered on http://{address}/portal"))?;
+        }
+        output::line(format_args!("serving {} on http://{address}/", self.directory.display()))?;
         server.run()
     }
 }
