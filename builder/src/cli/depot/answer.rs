@@ -106,13 +106,13 @@ impl Answer {
     pub fn run(self) -> Result<()> {
         let signed = key(&self.key)?;
         let depot = Depot::new(&self.directory);
-        let shelf = Shelf::open(&depot, now()?)?;
-        shelf.judge(&signed)?;
+        let stock = Shelf::open(&depot, now()?)?;
+        stock.judge(&signed)?;
         let inventory = &signed.key().inventory;
         let ledger = self.counting.ledger();
         let account = ledger.as_ref().map(|ledger| ledger.account(&inventory.appliance)).transpose()?;
-        let offers = shelf.marked(inventory, account.as_ref(), self.counting.downloaded)?;
-        let plan = shelf.way(inventory, self.to.as_ref(), Options::default());
+        let offers = stock.marked(inventory, account.as_ref(), self.counting.downloaded)?;
+        let plan = stock.way(inventory, self.to.as_ref(), Options::default());
         if self.list {
             return show(&offers, plan.as_ref().ok(), None, self.json);
         }
@@ -122,7 +122,7 @@ impl Answer {
         }
         let plan = plan?;
         let order: Vec<PackageId> = plan.steps.iter().map(|step| step.package.clone()).collect();
-        let contents = shelf.bundle(&inventory.appliance, order.clone(), now()?)?;
+        let contents = stock.bundle(&inventory.appliance, order.clone(), now()?)?;
         if let Some(ledger) = &ledger {
             // First written down, then handed out: see the ledger.
             ledger.issue(&signed, &order, now()?)?;
@@ -151,8 +151,8 @@ impl Planning {
             (None, None) => return Err(Error::input("name an inventory or a download key")),
         };
         let depot = Depot::new(&self.directory);
-        let shelf = Shelf::open(&depot, now()?)?;
-        let plan = shelf.way(&inventory, self.to.as_ref(), Options { no_soak: self.no_soak })?;
+        let stock = Shelf::open(&depot, now()?)?;
+        let plan = stock.way(&inventory, self.to.as_ref(), Options { no_soak: self.no_soak })?;
         show(&[], Some(&plan), None, self.json)
     }
 }
