@@ -45,6 +45,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("fat/fat32", tiny_fat32()),
         ("footer/site", slot_footer),
         ("health/operator", operators_checks()),
+        ("manifest/licence", LICENCE.to_vec()),
         ("manifest/site", manifest),
         ("network/static", fixed_address()),
         ("package/site", small_package()),
@@ -66,6 +67,13 @@ const ENTRY: &[u8] = br#"{"kind": "site", "product": "demo", "hardware": ["x1"],
   "created": 1700000000, "support-end": "2031-12-31", "site": {"hostname": "hello", "licences": 15},
   "notes": "2222222222222222222222222222222222222222222222222222222222222222",
   "eula": "3333333333333333333333333333333333333333333333333333333333333333", "development": true}"#;
+
+const LICENCE: &[u8] = br#"{"format": 1, "kind": "licence", "product": "demo", "hardware": ["x1"], "name": "demo-support", "version": "1.0.0",
+  "build-id": "1111111111111111111111111111111111111111111111111111111111111111", "sequence": 2, "requires": {"base": ">=2"},
+  "effects": {"reboot": false, "site-downtime": false, "client-upgrade": false},
+  "members": {"notes.md": {"size": 513, "digest": "3333333333333333333333333333333333333333333333333333333333333333"}},
+  "created": 1760000000, "licence": {"hostname": "demo.example", "count": 15, "features": ["chat", "recording"],
+    "expires": "2027-12-31", "grace-days": 30, "entitled-until": "2028-06-30"}, "development": false}"#;
 
 const INDEX: &[u8] = br#"{"format": 1, "product": "demo", "created": 1700000000,
   "rings": [{"name": "early", "share": 100}, {"name": "rest", "share": 900}],
@@ -341,6 +349,7 @@ fn every_seed_is_accepted_by_its_parser() {
     assert_eq!(formats::health::parse_operator(&seeds["health/operator"]).unwrap().len(), 7);
     assert!(formats::catalogue::Entry::parse(&seeds["catalogue/entry"]).is_ok());
     assert!(formats::catalogue::Index::parse(&seeds["catalogue/index"]).is_ok());
+    assert!(formats::manifest::Manifest::parse(&seeds["manifest/licence"]).is_ok());
     assert!(formats::plan::Inventory::parse(&seeds["catalogue/inventory"]).is_ok());
     assert!(formats::depot::Setting::parse(&seeds["depot/operator"]).is_ok());
     assert_eq!(bundle::Bundle::read(std::io::Cursor::new(&seeds["bundle/small"])).unwrap().targets.len(), 2);

@@ -103,6 +103,8 @@ codes! {
     RefusedByBase = "refused-by-base", 5;
     /// For a site with another host name.
     OtherHostname = "other-hostname", 5;
+    /// A licence whose last day has passed.
+    LicenceExpired = "licence-expired", 5;
     /// Has no image for a slot.
     NoSlot = "no-slot", 5;
     /// The image is longer than the slot.

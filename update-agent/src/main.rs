@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    download_key, factory_reset, health, history, install, network, packages, simple, updates,
+    download_key, factory_reset, health, history, install, licences, network, notes, packages, simple, updates,
 };
 use update_agent::error::Result;
 use update_agent::{api, console, fetch, reader, serve, status};
@@ -24,7 +24,7 @@ struct Cli {
 enum Command {
     /// Say what runs, what is on trial, what failed, what the next restart does
     Status(status::Options),
-    /// Install a package into the slot nothing runs from
+    /// Install a base or site into the slot nothing runs from, or a licence
     Install(install::Options),
     /// Keep the release on trial
     Commit(simple::Commit),
@@ -42,6 +42,8 @@ enum Command {
     Network(network::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
+    /// List the licences, how much they give, and until when
+    Licences(licences::Options),
     /// Copy a package to the data partition, to be installed later
     Stage(packages::Stage),
     /// List the staged packages
@@ -60,6 +62,8 @@ enum Command {
     Plan(updates::Plan),
     /// Make a key by which a depot elsewhere can make a bundle for this appliance
     DownloadKey(download_key::Options),
+    /// Print the release notes of all packages that lead to a release
+    Notes(notes::Options),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
@@ -96,6 +100,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Console(options) => console::run(options),
         Command::Network(options) => network::run(options),
         Command::Serve(options) => serve::run(options),
+        Command::Licences(options) => licences::run(options),
         Command::Stage(options) => packages::stage(options),
         Command::Staged(options) => packages::staged(options),
         Command::Discard(options) => packages::discard(options),
@@ -105,6 +110,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::List(options) => updates::list(options),
         Command::Plan(options) => updates::plan(options),
         Command::DownloadKey(options) => download_key::run(options),
+        Command::Notes(options) => notes::run(options),
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),

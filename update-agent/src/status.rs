@@ -8,6 +8,7 @@ use std::path::Path;
 use formats::SlotId;
 use formats::boot_report::{BootFailure, BootReport, Content, Firmware, SiteReport, StateSummary};
 use formats::boot_state::BootState;
+use formats::manifest::Date;
 use formats::plan::Inventory;
 use formats::reset_record::Then;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::command::install::firmware_model;
 use crate::depot::{Places, offer};
 use crate::error::{At, Doing, Result};
+use crate::licence::{Directory, Licences, Standing, standing};
 use crate::lifecycle::{Facts, Occupant, Summary, silent, summarize};
 use crate::slot;
 use crate::state::{self, Blocks};
@@ -52,6 +54,8 @@ struct Status {
     /// How many of its two blocks are whole now.
     whole_blocks_now: Option<usize>,
     failures: Vec<BootFailure>,
+    /// What licences give; nothing when that is not known.
+    licences: Option<Standing>,
     /// What a planner on another machine has to know; nothing when it is not known.
     inventory: Option<Inventory>,
     #[serde(skip)]
@@ -124,16 +128,22 @@ pub fn report(path: &Path) -> Result<BootReport> {
 fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
     let known = Workplace::appliance(&report, trust, Access::Look)
         .and_then(|workplace| {
-            let facts = workplace.agent(&silent).facts()?;
+            let agent = workplace.agent(&silent);
+            let facts = agent.facts()?;
+            let licences = agent.licences(&Directory::new(Path::new(workplace::DATA)))?;
             // The report is about the start; the site may have been switched since.
             if let Some(site) = site_now(&facts) {
                 report.site = Some(site);
             }
-            Ok((summarize(&facts), inventory(&facts)))
+            let given = standing(&licences, facts.site_info(), today(&facts));
+            Ok((summarize(&facts), (given, inventory(&facts, &licences))))
         })
         .map_err(|problem| eprintln!("update-agent: {problem}"))
         .ok();
-    let (lifecycle, inventory) = known.unzip();
+    let (lifecycle, (licences, inventory)) = known
+        .map_or((None, (None, None)), |(lifecycle, (licences, inventory))| {
+            (Some(lifecycle), (Some(licences), inventory))
+        });
     let blocks: Option<Blocks> = report.state.device.as_ref().and_then(|device| {
         let blocks = state::open(Path::new(device), false).and_then(|device| state::read(&device));
         blocks.map_err(|problem| eprintln!("{problem}")).ok()
@@ -147,16 +157,23 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
         state_now: state.as_ref().map(StateSummary::from),
         whole_blocks_now: blocks.map(|blocks| blocks.whole),
         failures,
-        inventory: inventory.flatten(),
+        licences,
+        inventory,
         state,
     }
 }
 
 /// What updates depend on, for planning elsewhere.
-fn inventory(facts: &Facts) -> Option<Inventory> {
+fn inventory(facts: &Facts, licences: &Licences) -> Option<Inventory> {
     let places = Places::of_this_machine();
     let setting = places.setting().map_err(|problem| eprintln!("update-agent: {problem}")).unwrap_or_default();
-    offer::inventory(facts, &setting, places.appliance_kept()?, firmware_model()).ok()
+    offer::inventory(facts, &setting, places.appliance_kept()?, firmware_model(), licences).ok()
+}
+
+/// Today by the machine's clock, but not before the base that runs was made.
+fn today(facts: &Facts) -> Date {
+    let clock = i64::try_from(workplace::now()).unwrap_or(i64::MAX);
+    Date::of_unix(facts.home().map_or(clock, |base| clock.max(base.created))).unwrap_or(Date::LAST)
 }
 
 /// The site that runs now, in the form of the report; nothing when none does.
@@ -211,6 +228,9 @@ fn text(status: &Status) -> String {
     if let Some(summary) = &status.lifecycle {
         lifecycle_lines(&mut text, summary);
     }
+    if let Some(standing) = &status.licences {
+        licence_lines(&mut text, standing);
+    }
     for warning in &status.report.warnings {
         line(&mut text, "warning", warning);
     }
@@ -219,6 +239,21 @@ fn text(status: &Status) -> String {
         line(&mut text, "failed", &format!("slot {slot}, version {}: {}", failure.version, failure.reason));
     }
     text
+}
+
+/// What licences give, and each of them. Nothing is said where there are none.
+pub(crate) fn licence_lines(text: &mut String, standing: &Standing) {
+    let mut parts = Vec::new();
+    parts.extend(standing.count.map(|count| format!("{count} in all")));
+    if !standing.features.is_empty() {
+        parts.push(format!("open: {}", standing.features.join(", ")));
+    }
+    parts.extend(standing.entitled_until.map(|day| format!("entitled to new packages until {day}")));
+    let lines = standing.licences.iter().map(|one| one.summary.clone()).chain(standing.problems.iter().cloned());
+    let head = (!parts.is_empty()).then(|| parts.join("; "));
+    for (name, value) in ["licences"].into_iter().chain(std::iter::repeat("")).zip(head.into_iter().chain(lines)) {
+        line(text, name, &value);
+    }
 }
 
 /// What is on trial, what the next restart does, and what failed.
@@ -363,6 +398,7 @@ mod tests {
             state_now: None,
             whole_blocks_now: None,
             failures: vec![failure],
+            licences: None,
             inventory: None,
             state: None,
         };

@@ -47,6 +47,7 @@ fn refusals() -> Vec<Error> {
         Misfit::LeavesSiteBehind { site: version, needed: range },
         Misfit::RefusedByBase { base: semver::Version::new(1, 0, 0), needed: semver::VersionReq::STAR },
         Misfit::OtherSite { theirs: "a".into(), ours: "b".into() },
+        Misfit::Expired { expired: formats::manifest::Date::LAST, today: formats::manifest::Date::LAST },
         Misfit::NoSlot(Kind::Licence),
         Misfit::TooBig("by 1".into()),
     ];

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fixtures::{Release, release, release_with_terms, trust};
+use fixtures::{Release, licence_with, release, release_with_terms, trust};
 use formats::manifest::Kind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -639,6 +639,7 @@ fn real_answers_are_what_the_document_says() {
     };
     let package = bench.package("two.pkg", &release_with_terms(Kind::Base, 2, "Be kind.\n"));
     let file = json!({ "package": { "file": package } });
+    let licence = bench.package("licence.pkg", &licence_with(1, None, |_, _| {}));
     let id = formats::Digest::of(&release_with_terms(Kind::Base, 2, "Be kind.\n").manifest).short();
     let mut seen = 0;
     for (method, path, real, body) in [
@@ -646,11 +647,15 @@ fn real_answers_are_what_the_document_says() {
         ("POST", "/v1/eula", "/v1/eula", json!({ "file": package })),
         ("POST", "/v1/stage", "/v1/stage", json!({ "file": package })),
         ("GET", "/v1/staged", "/v1/staged", Value::Null),
+        ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": licence } })),
+        ("GET", "/v1/licences", "/v1/licences", Value::Null),
         ("POST", "/v1/install", "/v1/install", file.clone()),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
         ("POST", "/v1/check", "/v1/check", Value::Null),
         ("GET", "/v1/updates", "/v1/updates", Value::Null),
         ("POST", "/v1/plan", "/v1/plan", json!({ "to": "site/x-1.0.0" })),
+        ("POST", "/v1/texts", "/v1/texts", Value::Null),
+        ("POST", "/v1/notes", "/v1/notes", Value::Null),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
@@ -677,7 +682,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 25);
+    assert_eq!(seen, 29);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use depot_server::{Depot, Server, is_package};
-use fixtures::{Release, release, release_with, release_with_terms, trust};
+use fixtures::{Release, licence_with, release, release_with, release_with_terms, trust};
 use formats::catalogue::{PackageId, Ring, Withdrawal};
 use formats::manifest::Kind;
 use serde_json::Value;
@@ -455,4 +455,168 @@ fn room_is_measured_before_the_first_byte_is_fetched() {
     let text = bench.text(&["stage", &id], 6);
     assert!(text.contains("[no-space]"), "{text}");
     assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, 0);
+}
+
+#[test]
+fn a_licence_of_the_depot_is_listed_with_its_claims_and_installed_without_a_restart() {
+    let mut bench = Bench::new();
+    let claiming = |sequence, hostname: &str| {
+        licence_with(sequence, None, |manifest, claims| {
+            manifest.name = format!("demo-{}", &hostname[..4]);
+            claims.hostname = Some(hostname.into());
+            claims.features = vec!["chat".into()];
+            claims.expires = Some("2099-12-31".parse().unwrap());
+        })
+    };
+    let ours = bench.add(&claiming(1, "demo.example")).to_string();
+    let theirs = bench.add(&claiming(1, "other.example")).to_string();
+    bench.text(&["check"], 0);
+    let list = bench.json(&["list", "--json"]);
+    let row = |list: &Value, id: &str| {
+        list["updates"].as_array().unwrap().iter().find(|row| row["package"] == id).unwrap().clone()
+    };
+    let found = row(&list, &ours);
+    assert_eq!(
+        (&found["standing"], &found["licences"], &found["hostname"]),
+        (&"available".into(), &5.into(), &"demo.example".into())
+    );
+    assert_eq!((&found["features"][0], &found["expires"]), (&"chat".into(), &"2099-12-31".into()));
+    assert!(
+        found["summary"].as_str().unwrap().contains("5 licences, feature chat, for demo.example, until 2099-12-31")
+    );
+    let text = bench.text(&["install", &theirs], 5);
+    assert!(text.contains("is for the site \"other.example\"; this appliance serves \"demo.example\""), "{text}");
+
+    let text = bench.text(&["install", &ours], 0);
+    assert!(
+        text.contains("licence demo-demo 1.0.0 is installed; nothing restarts") && text.contains("5 licences now"),
+        "{text}"
+    );
+    assert_eq!(row(&bench.json(&["list", "--json"]), &ours)["standing"], "installed");
+    let licences = bench.json(&["licences", "--json"]);
+    assert_eq!((&licences["count"], &licences["licences"][0]["holds"]), (&5.into(), &true.into()), "{licences}");
+    assert!(bench.text(&["licences"], 0).contains("demo-demo 1.0.0: 5 licences, feature chat"));
+    assert_eq!(bench.json(&["staged", "--json"]), serde_json::json!([]), "nothing of it is left");
+    // From a file, and by hand; a newer one of the line takes its place.
+    let file = bench.path("second.pkg");
+    fs::write(&file, &claiming(2, "demo.example").package).unwrap();
+    bench.text(&["install", file.to_str().unwrap()], 0);
+    assert_eq!(bench.json(&["licences", "--json"])["licences"].as_array().unwrap().len(), 1);
+    assert_eq!(row(&bench.json(&["list", "--json"]), &ours)["standing"], "superseded");
+    // An image file has no place for one.
+    let (disk, trust) = (bench.path("disk.img"), bench.path("trust.json"));
+    let output = Command::new(AGENT)
+        .arg("install")
+        .arg(&file)
+        .arg("--disk")
+        .arg(disk)
+        .arg("--trust")
+        .arg(trust)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(5) && text.contains("[no-slot]"), "{text}");
+}
+
+#[test]
+fn after_the_end_of_the_entitlement_only_licences_and_what_is_for_all_are_offered() {
+    let mut bench = Bench::new();
+    let id = bench.add(&release(Kind::Base, 2)).to_string();
+    let until = |sequence, day: &str| {
+        licence_with(sequence, None, |_, claims| claims.entitled_until = Some(day.parse().unwrap()))
+    };
+    let install = |bench: &Bench, licence: &Release| {
+        let file = bench.path("licence.pkg");
+        fs::write(&file, &licence.package).unwrap();
+        bench.text(&["install", file.to_str().unwrap()], 0);
+    };
+    // The depot's packages were published on 2023-11-14.
+    install(&bench, &until(1, "2023-11-13"));
+    let renewal = bench.add(&until(2, "2099-01-01")).to_string();
+    bench.text(&["check"], 0);
+    let text = bench.text(&["list"], 0);
+    for wanted in [
+        &format!("{id} is not available: entitlement ended on 2023-11-13"),
+        &format!("{renewal} is available"),
+        "entitlement to new packages ended on 2023-11-13: what runs keeps running",
+    ] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+    let text = bench.text(&["install", &id], 5);
+    assert!(text.contains("entitlement ended on 2023-11-13") && text.contains("[not-offered]"), "{text}");
+
+    bench.depot.listing(&id.parse().unwrap()).for_all = true;
+    bench.publish();
+    assert!(bench.text(&["check"], 0).contains(&format!("{id} is available")));
+    bench.depot.listing(&id.parse().unwrap()).for_all = false;
+    bench.publish();
+    bench.text(&["install", &renewal], 0);
+    let text = bench.text(&["list"], 0);
+    assert!(text.contains(&format!("{id} is available")), "without another check: {text}");
+    assert!(text.contains("entitled to packages that are published until 2099-01-01"), "{text}");
+}
+
+#[test]
+fn notes_of_all_hops_are_read_before_anything_is_fetched_and_one_changed_byte_is_found() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    let site = bench.add(&needing(Kind::Site, 30, Some(">=2"), None)).to_string();
+    bench.add(&release(Kind::Base, 3));
+    let text = bench.text(&["notes", "--to", &site], 0);
+    let (base, after) =
+        text.split_once("## site/demo-site-30.0.0\n\nWhat is new.\n").unwrap_or_else(|| panic!("{text}"));
+    assert!(base.contains("## base/demo-base-3.0.0\n\nWhat is new.\n") && !after.contains("##"), "{text}");
+    assert_eq!(bench.json(&["notes", "--to", &site, "--json"])["packages"].as_array().unwrap().len(), 2);
+    assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, 0);
+    // What is kept is not fetched again, and not believed either.
+    bench.server.counts();
+    bench.text(&["notes", "--to", &site], 0);
+    assert!(!bench.server.counts().0.iter().any(|path| path.ends_with(".notes.md")));
+    let folder = bench.path("data/bulkhead/depot/texts");
+    for kept in fs::read_dir(&folder).unwrap() {
+        fs::write(kept.unwrap().path(), "What is old.\n").unwrap();
+    }
+    assert!(bench.text(&["notes", "--to", &site], 0).contains("What is new."));
+    assert!(bench.server.counts().0.iter().any(|path| path.ends_with(".notes.md")));
+
+    fs::remove_dir_all(&folder).unwrap();
+    for (path, bytes) in &mut bench.server.state.lock().unwrap().files {
+        if path.ends_with(".notes.md") {
+            bytes[0] ^= 1;
+        }
+    }
+    let text = bench.text(&["notes", "--to", &site], 4);
+    assert!(
+        text.contains("SHA-256 is not the one that was signed for") && text.contains("[depot-untrusted]"),
+        "{text}"
+    );
+    let text = bench.text(&["notes", "--to", "base/demo-base-9.0.0"], 5);
+    assert!(text.contains("[blocked]"), "{text}");
+}
+
+#[test]
+fn licence_terms_are_asked_for_before_the_download_and_once_for_each_text() {
+    let mut bench = Bench::new();
+    let terms = "Be kind.\n";
+    let id = bench.add(&release_with_terms(Kind::Base, 2, terms)).to_string();
+    let text = bench.text(&["install", &id], 5);
+    assert!(text.contains("licence terms that nobody accepted") && text.contains("[eula-not-accepted]"), "{text}");
+    assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, 0, "nobody waits for that");
+    let text = bench.text(&["eula", &id], 0);
+    assert!(text.contains(terms) && text.contains("not accepted on this appliance"), "{text}");
+    assert_eq!(bench.server.state.lock().unwrap().sent_of_packages, 0);
+    assert!(bench.text(&["notes", "--to", &id], 0).contains(&format!("update-agent eula {id}")));
+
+    let text = bench.text(&["install", &id, "--accept-eula"], 0);
+    assert!(text.contains("licence terms of demo-base 2.0.0 accepted"), "{text}");
+    bench.text(&["rollback"], 0);
+    // The same text in another package is not asked for again; another one is.
+    let same = bench.add(&release_with_terms(Kind::Base, 3, terms)).to_string();
+    let other = bench.add(&release_with_terms(Kind::Base, 4, "Be kinder.\n")).to_string();
+    bench.text(&["install", &same], 0);
+    bench.text(&["rollback"], 0);
+    assert!(bench.text(&["install", &other], 5).contains("[eula-not-accepted]"));
+    assert!(!bench.text(&["notes", "--to", &same], 0).contains("terms to accept"));
+    let history = bench.text(&["eula", &same], 0);
+    assert!(history.contains("accepted on this appliance"), "{history}");
 }

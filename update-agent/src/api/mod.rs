@@ -51,6 +51,8 @@ pub enum Request {
     History,
     /// The job at work, or the last one.
     Job,
+    /// What licences give.
+    Licences,
     /// The packages that are staged.
     Staged,
     /// The licence terms in a package.
@@ -63,6 +65,10 @@ pub enum Request {
     Plan(Wanted),
     /// What the appliance is and has, signed, for a depot elsewhere.
     DownloadKey,
+    /// Fetch what is to be read before the way to a release is taken.
+    Texts(Wanted),
+    /// The release notes along it.
+    Notes(Wanted),
     /// Install a package.
     Install(Install),
     /// Copy a package to the data partition, checked.

@@ -15,17 +15,20 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 23] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
     Route { method: "GET", path: "/v1/job", request: |_, _| Ok(Request::Job) },
+    Route { method: "GET", path: "/v1/licences", request: |_, _| Ok(Request::Licences) },
     Route { method: "GET", path: "/v1/staged", request: |_, _| Ok(Request::Staged) },
     Route { method: "DELETE", path: "/v1/staged/{id}", request: |id, _| Ok(Request::Discard(id.into())) },
     Route { method: "POST", path: "/v1/check", request: |_, body| empty(body, Request::Check) },
     Route { method: "GET", path: "/v1/updates", request: |_, _| Ok(Request::Updates) },
     Route { method: "POST", path: "/v1/plan", request: |_, body| json::<Wanted>(body).map(Request::Plan) },
     Route { method: "POST", path: "/v1/download-key", request: |_, body| empty(body, Request::DownloadKey) },
+    Route { method: "POST", path: "/v1/texts", request: |_, body| json::<Wanted>(body).map(Request::Texts) },
+    Route { method: "POST", path: "/v1/notes", request: |_, body| json::<Wanted>(body).map(Request::Notes) },
     Route { method: "POST", path: "/v1/eula", request: |_, body| json::<Package>(body).map(Request::Eula) },
     Route { method: "POST", path: "/v1/install", request: |_, body| json::<Install>(body).map(Request::Install) },
     Route { method: "POST", path: "/v1/stage", request: |_, body| json::<Stage>(body).map(Request::Stage) },

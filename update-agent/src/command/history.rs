@@ -64,6 +64,7 @@ fn line(record: &Record) -> String {
         }
         Entry::Note { release, slot, outcome } => format!("{release}, slot {slot}: {outcome}"),
         Entry::Reset { by } => format!("factory reset, asked for by {by}"),
+        Entry::Licence { release, .. } => format!("licence {release}: installed"),
         Entry::Eula { release, digest } => format!("licence terms of {release} accepted ({})", digest.short()),
         Entry::Decision { what, reason } => format!("{what}, decided because: {reason}"),
         Entry::Floors { floors } => {

@@ -6,7 +6,8 @@ use formats::Digest;
 use serde::Deserialize;
 
 use super::install::{AcceptExpired, named};
-use crate::api::{self, Outcome, Package};
+use crate::api::{self, Outcome, Package, Wanted};
+use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::journal::Release;
 use crate::serve::log;
@@ -48,7 +49,7 @@ pub struct Discard {
 /// Options of `eula`.
 #[derive(Debug, clap::Args)]
 pub struct Eula {
-    /// Package file, or id of a staged package
+    /// Package file, id of a staged package, or of one of the depot
     #[arg(value_name = "FILE|ID")]
     package: PathBuf,
     #[command(flatten)]
@@ -115,7 +116,18 @@ pub fn discard(options: &Discard) -> Result<()> {
 
 /// Prints the terms.
 pub fn eula(options: &Eula) -> Result<()> {
-    let terms: Terms = options.agent.client()?.post("/v1/eula", &named(&options.package)?)?;
+    let (client, package) = (options.agent.client()?, named(&options.package)?);
+    let told = match (client.post("/v1/eula", &package), &package) {
+        // Neither staged nor fetched yet: the text alone is fetched.
+        (Err(problem), Package::Depot(id)) if problem.reason() == Code::NotFound => {
+            let wanted = Wanted { to: Some(id.clone()), ..Wanted::default() };
+            let job = client.post("/v1/texts", &wanted)?;
+            client.follow(&job, |_| ())?;
+            client.post("/v1/eula", &package)
+        }
+        (told, _) => told,
+    };
+    let terms: Terms = told?;
     let Some(text) = terms.text else {
         log(&format!("{} comes without licence terms", terms.release));
         return Ok(());

@@ -3,8 +3,8 @@
 use formats::Bytes;
 use formats::catalogue::{Catalogue, Entry, PackageId};
 use formats::depot::Setting;
-use formats::manifest::Effects;
-use formats::plan::{self, Inventory, Plan, Row, Standing, Target, candidates};
+use formats::manifest::{Date, Effects};
+use formats::plan::{self, Inventory, Plan, Rates, Row, Standing, Target, candidates};
 use serde::{Deserialize, Serialize};
 
 use super::Trouble;
@@ -12,6 +12,7 @@ use super::clock::{Clock, day};
 use super::setting::channel;
 use super::store::{Attempt, Known};
 use crate::error::{Error, Result};
+use crate::licence::Licences;
 use crate::lifecycle::Facts;
 use crate::staging::Staged;
 
@@ -55,7 +56,15 @@ pub struct Update {
     /// Bytes of the package.
     pub size: Bytes,
     /// Last day of support.
-    pub support_end: Option<formats::manifest::Date>,
+    pub support_end: Option<Date>,
+    /// The host name it is bound to.
+    pub hostname: Option<String>,
+    /// Licences it brings.
+    pub licences: Option<u32>,
+    /// What it opens.
+    pub features: Vec<String>,
+    /// The last day on which site or licence hold; none: they never end.
+    pub expires: Option<Date>,
 }
 
 /// What somebody wants to know the way to.
@@ -78,10 +87,18 @@ pub struct Way {
     pub plan: Plan,
     /// Each step for people, then all together.
     pub sentences: Vec<String>,
+    /// About how long writing and restarting take in seconds, downloads and waiting not counted; nothing when it is not known.
+    pub seconds: Option<u64>,
 }
 
 /// What is installed, as a planner has to know it. `model` is what the firmware calls the machine, `who` its name among all.
-pub fn inventory(facts: &Facts, setting: &Setting, who: String, model: Option<String>) -> Result<Inventory> {
+pub fn inventory(
+    facts: &Facts,
+    setting: &Setting,
+    who: String,
+    model: Option<String>,
+    licences: &Licences,
+) -> Result<Inventory> {
     let base = facts.home().ok_or_else(|| Error::Usage("there is no whole base here to plan from".into()))?;
     let site = facts.active_site().and_then(|slot| facts.site.get(slot).manifest());
     let hardware = match model.filter(|model| base.hardware.contains(model)) {
@@ -93,6 +110,7 @@ pub fn inventory(facts: &Facts, setting: &Setting, who: String, model: Option<St
         let since = facts.history.committed_at(running.build_id).and_then(|time| i64::try_from(time).ok());
         running.soaks_until = since.map(|since| since.saturating_add(i64::from(hours).saturating_mul(3600)));
     }
+    let hostname = facts.site_info().map(|site| site.hostname.as_str());
     Ok(Inventory {
         format: plan::FORMAT,
         appliance: who,
@@ -103,8 +121,8 @@ pub fn inventory(facts: &Facts, setting: &Setting, who: String, model: Option<St
         floors: facts.floors(),
         channel: channel(setting),
         ring: setting.ring.clone(),
-        entitled_until: None,
-        licences: Vec::new(),
+        entitled_until: licences.entitled_until(hostname),
+        licences: licences.builds(),
     })
 }
 
@@ -143,6 +161,7 @@ fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock:
         let (until, asked) = (day(known.depot.expires()), day(known.checked));
         notes.push(format!("what the depot signed was good until {until} and is of the check of {asked}: check again"));
     }
+    notes.extend(inventory.entitled_until.map(|until| entitlement(until, clock)));
     let index = known.catalogue.index();
     if !index.channels.contains_key(&inventory.channel) {
         let there: Vec<&str> = index.channels.keys().map(String::as_str).collect();
@@ -155,13 +174,39 @@ fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock:
     notes
 }
 
+/// What the maintenance contract gives.
+fn entitlement(until: Date, clock: Clock) -> String {
+    if Date::of_unix(clock.now()).is_none_or(|today| today <= until) {
+        return format!("this appliance is entitled to packages that are published until {until}");
+    }
+    format!(
+        "entitlement to new packages ended on {until}: what runs keeps running, and newer packages are not offered; install a licence that \
+         goes on"
+    )
+}
+
 fn update(entry: &Entry, row: Row, staged: &[Staged]) -> Update {
     let staged = staged.iter().find(|one| one.is_build(entry.build_id)).map(|one| one.id.clone());
     let mut summary = row.summary();
     if staged.is_some() && row.standing != Standing::Installed {
         summary.push_str("; it is staged");
     }
-    Update { row, summary, staged, effects: entry.effects, size: entry.size, support_end: entry.support_end }
+    if let Some(claims) = &entry.licence {
+        summary = format!("{summary}; {claims}");
+    }
+    let (site, licence) = (entry.site.as_ref(), entry.licence.as_ref());
+    Update {
+        row,
+        summary,
+        staged,
+        effects: entry.effects,
+        size: entry.size,
+        support_end: entry.support_end,
+        hostname: entry.hostname().map(str::to_owned),
+        licences: site.and_then(|site| site.licences).or_else(|| licence?.count),
+        features: licence.map(|licence| licence.features.clone()).unwrap_or_default(),
+        expires: site.and_then(|site| site.expires).or_else(|| licence?.expires),
+    }
 }
 
 /// The entry of a package that is wanted, if it may be had now; `install`: and installed as the next step.
@@ -203,5 +248,25 @@ pub fn way_with(
     candidates.retain(|candidate| at_hand(candidate.entry));
     let plan =
         plan::plan(inventory, &candidates, &target, options).map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
-    Ok(Way { sentences: plan.sentences(), plan })
+    Ok(Way { sentences: plan.sentences(), plan, seconds: None })
+}
+
+impl Way {
+    /// The same with how long it takes at these rates, where there is something to do.
+    #[must_use]
+    pub fn estimated(mut self, rates: Option<Rates>) -> Self {
+        if self.plan.steps.is_empty() {
+            return self;
+        }
+        self.seconds = rates.map(|rates| self.plan.seconds(rates));
+        self.sentences.push(match self.seconds {
+            Some(seconds) => {
+                let minutes = seconds.div_ceil(60).max(1);
+                let plural = if minutes == 1 { "minute" } else { "minutes" };
+                format!("about {minutes} {plural} of writing and restarting, as earlier installations took here; downloads not counted")
+            }
+            None => "how long it takes is not known: nothing was installed here yet".into(),
+        });
+        self
+    }
 }

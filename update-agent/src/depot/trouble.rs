@@ -112,6 +112,9 @@ pub enum Trouble {
     /// The depot does not list a package in the appliance's channel.
     #[error("the depot has no package \"{0}\" in this appliance's channel; \"update-agent list\" shows those it has")]
     NotInDepot(PackageId),
+    /// A text of the depot was not fetched.
+    #[error("\"{0}\" was not fetched from the depot yet; \"update-agent notes\" does so")]
+    NotFetched(String),
     /// The keys a base was built with do not know a package that newer keys signed.
     #[error(
         "{release} is signed with keys that the base running here does not know ({cause}), so it could not start it; install a base that \
@@ -135,7 +138,7 @@ impl Trouble {
     pub fn code(&self) -> Code {
         match self {
             Self::NoDepot { .. } | Self::NoRoot(_) => Code::NoDepot,
-            Self::NotChecked => Code::NotChecked,
+            Self::NotChecked | Self::NotFetched(_) => Code::NotChecked,
             Self::Unreachable { .. } => Code::DepotUnreachable,
             Self::Fetcher(_) => Code::FetcherFailed,
             Self::Refused { refusal, .. } | Self::Expired { refusal, .. } | Self::BundleExpired { refusal, .. } => {

@@ -132,6 +132,12 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Remembers that a licence was installed.
+    pub fn licence(&self, release: Release, outcome: Outcome) -> Result<()> {
+        self.write(Entry::Licence { release, outcome })?;
+        Ok(())
+    }
+
     /// Keeps the room for what must be written down when there is no other any more.
     pub fn reserve(&self) -> Result<()> {
         self.store.reserve().doing(|| "keep room for the update journal".into())
@@ -250,7 +256,7 @@ impl History {
                     }
                 }
                 other => {
-                    if let Some((release, _, Outcome::Committed)) = other.outcome() {
+                    if let Some(release) = other.committed() {
                         Floor::raise(&mut floors, release.kind, &release.name, release.sequence);
                     }
                 }
@@ -269,6 +275,7 @@ impl History {
             Entry::Note { .. }
             | Entry::Eula { .. }
             | Entry::Decision { .. }
+            | Entry::Licence { .. }
             | Entry::Floors { .. }
             | Entry::Reset { .. } => None,
         });
@@ -277,10 +284,7 @@ impl History {
 
     /// True when this build was committed once.
     pub fn committed(&self, build: Digest) -> bool {
-        self.0
-            .iter()
-            .filter_map(|record| record.entry.outcome())
-            .any(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
+        self.0.iter().filter_map(|record| record.entry.committed()).any(|release| release.build_id == build)
     }
 
     /// When this build was first committed, as far as is remembered, seconds since 1970 by the machine's clock.
@@ -295,9 +299,8 @@ impl History {
     /// True when another build was committed once under the number of this release.
     pub fn committed_other(&self, release: &Manifest) -> bool {
         let release = Release::from(release);
-        self.0.iter().filter_map(|record| record.entry.outcome()).any(|(other, _, outcome)| {
-            *outcome == Outcome::Committed
-                && (other.kind, &other.name, other.sequence) == (release.kind, &release.name, release.sequence)
+        self.0.iter().filter_map(|record| record.entry.committed()).any(|other| {
+            (other.kind, &other.name, other.sequence) == (release.kind, &release.name, release.sequence)
                 && other.build_id != release.build_id
         })
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use formats::catalogue;
 use formats::journal;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, Guid, SlotId};
@@ -69,6 +70,13 @@ pub enum Entry {
         what: String,
         /// Why, in the words of whoever decided.
         reason: String,
+    },
+    /// A licence was installed, which no slot holds.
+    Licence {
+        /// Which.
+        release: Release,
+        /// Always [`Outcome::Committed`]: others are not written down, and this is where every version looks for floors.
+        outcome: Outcome,
     },
     /// The sequence floors, when neither the records nor the disk would tell them any more.
     Floors {
@@ -196,8 +204,19 @@ impl Entry {
             Self::Begin { .. }
             | Self::Eula { .. }
             | Self::Decision { .. }
+            | Self::Licence { .. }
             | Self::Floors { .. }
             | Self::Reset { .. } => None,
+        }
+    }
+
+    /// The release that was committed, in a slot or as a licence.
+    pub fn committed(&self) -> Option<&Release> {
+        match self {
+            Self::Licence { release, outcome } => (*outcome == Outcome::Committed).then_some(release),
+            other => {
+                other.outcome().filter(|(.., outcome)| **outcome == Outcome::Committed).map(|(release, ..)| release)
+            }
         }
     }
 }
@@ -209,7 +228,7 @@ impl Entry {
             Self::Begin { action } if !matches!(action.verb, Verb::Commit | Verb::Leave) => {
                 ROOM.saturating_sub(LAST_ROOM)
             }
-            Self::Eula { .. } | Self::Decision { .. } => ROOM.saturating_sub(LAST_ROOM),
+            Self::Eula { .. } | Self::Decision { .. } | Self::Licence { .. } => ROOM.saturating_sub(LAST_ROOM),
             _ => ROOM,
         }
     }
@@ -228,6 +247,18 @@ impl From<&Manifest> for Release {
             version: manifest.version.to_string(),
             build_id: manifest.build_id,
             sequence: manifest.sequence,
+        }
+    }
+}
+
+impl From<&catalogue::Entry> for Release {
+    fn from(entry: &catalogue::Entry) -> Self {
+        Self {
+            kind: entry.kind,
+            name: entry.name.clone(),
+            version: entry.version.to_string(),
+            build_id: entry.build_id,
+            sequence: entry.sequence,
         }
     }
 }

@@ -295,6 +295,8 @@ fn all_there_is() -> Vec<Record> {
     entries.extend(outcomes.map(|outcome| Entry::Note { release: site.clone(), slot: SlotId::A, outcome }));
     entries.push(Entry::Floors { floors: vec![Floor { kind: Kind::Base, name: "demo".into(), sequence: 9 }] });
     entries.push(Entry::Reset { by: "root".into() });
+    let licence = Release { kind: Kind::Licence, name: "demo-support".into(), ..release(4) };
+    entries.push(Entry::Licence { release: licence, outcome: Outcome::Committed });
     (1..)
         .zip(entries)
         .map(|(number, entry)| Record { format: record::FORMAT, number, time: 77, actor: None, entry })

@@ -3,7 +3,7 @@
 //! That the package is signed, by whom it must be, and for this product, is settled by then: there is no manifest otherwise.
 
 use formats::Bytes;
-use formats::manifest::{Kind, Manifest, runs_on};
+use formats::manifest::{Date, Kind, Manifest, Validity, runs_on};
 use formats::site::{Mismatch, check_pair};
 use semver::{Version, VersionReq};
 
@@ -101,6 +101,22 @@ pub enum Misfit {
         /// Ours.
         ours: String,
     },
+    /// A licence for one site, where there is none.
+    #[error("is for the site \"{theirs}\"; this appliance has no site: install the site first")]
+    NoSiteYet {
+        /// Its host name.
+        theirs: String,
+    },
+    /// A licence that counts nothing any more.
+    #[error(
+        "expired on {expired}, days of grace included, and today is {today} here: ask for one that goes on, or set the clock"
+    )]
+    Expired {
+        /// The last day on which it counted.
+        expired: Date,
+        /// What the clock says.
+        today: Date,
+    },
     /// It has no image.
     #[error("is a {0} package, which has no slot to be installed into")]
     NoSlot(Kind),
@@ -120,7 +136,8 @@ impl Misfit {
             Self::NeedsSite { .. } => Code::NeedsSite,
             Self::LeavesSiteBehind { .. } => Code::LeavesSiteBehind,
             Self::RefusedByBase { .. } => Code::RefusedByBase,
-            Self::OtherSite { .. } => Code::OtherHostname,
+            Self::OtherSite { .. } | Self::NoSiteYet { .. } => Code::OtherHostname,
+            Self::Expired { .. } => Code::LicenceExpired,
             Self::NoSlot(_) => Code::NoSlot,
             Self::TooBig(_) => Code::TooBig,
         }
@@ -162,6 +179,71 @@ fn misfit(facts: &Facts, release: &Manifest, model: &Model, room: Bytes) -> Opti
         Kind::Site | Kind::Licence => site_misfit(facts, release),
     };
     pair.or_else(|| image.check_fits(room).err().map(|problem| Misfit::TooBig(problem.to_string())))
+}
+
+/// Checks a licence against the appliance. `held` is the licence of the same line that is installed, `now` seconds since 1970.
+pub fn admit_licence(
+    facts: &Facts,
+    held: Option<&Manifest>,
+    release: &Manifest,
+    model: &Model,
+    now: i64,
+) -> Result<(), Unfit> {
+    match licence_misfit(facts, held, release, model, now) {
+        None => Ok(()),
+        Some(misfit) => Err(Unfit { release: format!("licence {} {}", release.name, release.version), misfit }),
+    }
+}
+
+fn licence_misfit(
+    facts: &Facts,
+    held: Option<&Manifest>,
+    release: &Manifest,
+    model: &Model,
+    now: i64,
+) -> Option<Misfit> {
+    let sequence = release.sequence;
+    let floor = facts.floor(Kind::Licence, &release.name).max(held.map(|held| held.sequence));
+    if let Some(floor) = floor.filter(|floor| sequence < *floor) {
+        return Some(Misfit::Downgrade { sequence, floor });
+    }
+    let other = held.is_some_and(|held| held.sequence == sequence && held.build_id != release.build_id);
+    if other || facts.history.committed_other(release) {
+        return Some(Misfit::OtherBuild { sequence });
+    }
+    if let Some(misfit) = hardware_misfit(facts, &release.hardware, model) {
+        return Some(misfit);
+    }
+    if let Some(misfit) = needs(facts, release) {
+        return Some(misfit);
+    }
+    let claims = release.licence.as_ref()?;
+    if let Some(theirs) = claims.hostname.clone() {
+        match facts.site_info().map(|site| site.hostname.clone()) {
+            None => return Some(Misfit::NoSiteYet { theirs }),
+            Some(ours) if ours != theirs => return Some(Misfit::OtherSite { theirs, ours }),
+            Some(_) => {}
+        }
+    }
+    let today = Date::of_unix(now)?;
+    match claims.validity(today) {
+        Validity::Ended(expired) => Some(Misfit::Expired { expired, today }),
+        Validity::Valid | Validity::Grace(_) => None,
+    }
+}
+
+/// What must run beside a licence.
+fn needs(facts: &Facts, release: &Manifest) -> Option<Misfit> {
+    if let (Some(needed), Some(base)) = (&release.requires.base, facts.home())
+        && !needed.matches(&base.version)
+    {
+        return Some(Misfit::NeedsBase { needed: needed.clone(), base: base.version.clone() });
+    }
+    let needed = release.requires.site.as_ref()?;
+    let site = facts.active_site().and_then(|slot| facts.site.get(slot).manifest());
+    let site = site.map(|site| site.version.clone());
+    let suits = site.as_ref().is_some_and(|site| needed.matches(site));
+    (!suits).then(|| Misfit::NeedsSite { needed: needed.clone(), site })
 }
 
 /// Without a word about the model, this is one of those the present base is for; so a release has to be for all of these.

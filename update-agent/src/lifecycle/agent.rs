@@ -183,7 +183,7 @@ impl Agent<'_> {
 
     /// The day by which keys expire, in seconds since 1970: by the machine's clock, but never before the running base was made. A clock
     /// that was reset must not bring an expired key back.
-    fn today(&self, facts: &Facts) -> i64 {
+    pub(super) fn today(&self, facts: &Facts) -> i64 {
         let clock = i64::try_from(self.journal.now()).unwrap_or(i64::MAX);
         facts.home().map_or(clock, |base| clock.max(base.created))
     }

@@ -12,7 +12,9 @@
 mod admission;
 mod agent;
 mod facts;
+mod licence;
 mod perform;
+mod rates;
 mod reset;
 mod site;
 mod site_state;

@@ -56,7 +56,7 @@ pub fn deliver(
     let mut trust = Vec::new();
     frame::receive(&mut stream, &[Kind::Trust], &mut trust)?;
     let trust = TrustStore::parse(&trust).map_err(package::Error::Format)?;
-    let details = unverified.verify(&trust, &[Role::Base, Role::Site])?.details()?;
+    let details = unverified.verify(&trust, &[Role::Base, Role::Site, Role::Licence])?.details()?;
     let documents = details.documents();
     frame::send(&mut stream, Kind::Notes, documents.notes.as_bytes())?;
     frame::send(&mut stream, Kind::Eula, documents.eula.as_deref().unwrap_or_default().as_bytes())?;

@@ -51,7 +51,7 @@ impl<S: Read + Write> Delivery<S> {
         let unconfined = lines(&next(&mut stream, Kind::Confined)?);
         let manifest = next(&mut stream, Kind::Manifest)?;
         let signatures = next(&mut stream, Kind::Signatures)?;
-        let verified = package::verify(&manifest, &signatures, trust, &[Role::Base, Role::Site]);
+        let verified = package::verify(&manifest, &signatures, trust, &[Role::Base, Role::Site, Role::Licence]);
         let verified = verified.at(|| name.to_owned())?;
         let said = verified.manifest();
         check_length(said, manifest.len(), signatures.len(), length).at(|| name.to_owned())?;
@@ -61,8 +61,13 @@ impl<S: Read + Write> Delivery<S> {
         let notes = text(package::NOTES, next(&mut stream, Kind::Notes)?, said, name)?.unwrap_or_default();
         let eula = text(package::EULA, next(&mut stream, Kind::Eula)?, said, name)?;
         let index = next(&mut stream, Kind::Index)?;
-        check_digest(package::CHUNKS, &index, said)?;
-        let index = ChunkIndex::parse(&index).at(|| name.to_owned())?;
+        let index = if said.members.contains_key(package::CHUNKS) {
+            check_digest(package::CHUNKS, &index, said)?;
+            ChunkIndex::parse(&index).at(|| name.to_owned())?
+        } else {
+            // A licence has no image; what a reader says about one is not even looked at.
+            ChunkIndex::default()
+        };
         if let (Some(image), Some(frames)) = (&said.image, said.members.get(package::IMAGE)) {
             index.check_covers(image.size, *frames).at(|| name.to_owned())?;
         }

@@ -72,6 +72,7 @@ impl Desk {
             Request::Status => facts(status::everything(&self.place)?),
             Request::History => facts(value(&self.look()?.agent(&silent).journal.history()?.0)?),
             Request::Job => facts(value(&self.jobs.last())?),
+            Request::Licences => facts(value(&self.licences()?)?),
             Request::Staged => facts(value(&self.staged()?)?),
             Request::Eula(package) => facts(self.eula(&package)?),
             Request::Discard(id) => {
@@ -83,6 +84,8 @@ impl Desk {
             Request::Updates => facts(value(&self.updates()?)?),
             Request::Plan(wanted) => facts(value(&self.plan(&wanted)?)?),
             Request::DownloadKey => facts(value(&self.download_key()?)?),
+            Request::Texts(wanted) => self.begin("texts", by, move |desk, _, _| desk.fetch_texts(&wanted)),
+            Request::Notes(wanted) => facts(value(&self.notes(&wanted)?)?),
             Request::FactoryReset(order) => {
                 let user = Uid::from_raw(peer.user);
                 self.begin("factory-reset", by, move |desk, by, hand| {
@@ -129,6 +132,9 @@ impl Desk {
         if let Err(problem) = self.depot.tidy() {
             log(&problem.to_string());
         }
+        if let Err(problem) = self.settle_licences() {
+            log(&problem.to_string());
+        }
         // Drawn early, so that `status`, which writes nothing, can tell it.
         if let Err(problem) = self.depot.appliance() {
             log(&problem.to_string());
@@ -157,9 +163,10 @@ impl Desk {
             return Err(only_bundles());
         }
         let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand) };
+        let agreed = self.agreed(id, order.accept_eula, &by)?;
         let staged = self.stage_from_depot(id, true, hand)?;
         let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
-        let mut steps = staged.steps;
+        let mut steps: Vec<String> = agreed.into_iter().chain(staged.steps).collect();
         steps.extend(self.install_file(&staged_order, by, hand)?);
         if staged.fetched {
             self.staging().discard(&staged.id)?;
@@ -181,13 +188,19 @@ impl Desk {
         steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: order.hardware.clone(), firmware };
-        let done = agent.install(&verified, &mut package, &model).map_err(|problem| match problem.reason() {
+        let with_clock = |problem: Error| match problem.reason() {
             Code::ExpiredKey => match agent.facts() {
                 Ok(facts) => problem.with(self.clock(&facts)),
                 Err(_) => problem,
             },
             _ => problem,
-        })?;
+        };
+        if release.kind == Kind::Licence {
+            let done = agent.install_licence(&self.licence_store(), &verified, &package, &model);
+            steps.extend(done.map_err(with_clock)?);
+            return Ok(steps);
+        }
+        let done = agent.install(&verified, &mut package, &model).map_err(with_clock)?;
         steps.extend(concluded(&workplace, &done));
         if release.kind == Kind::Base && !workplace.is_image() {
             if order.restart {
@@ -220,6 +233,11 @@ impl Desk {
     }
 
     fn eula(&self, package: &Package) -> Result<Value> {
+        if let Package::Depot(id) = package
+            && let Some(terms) = self.terms_in_depot(id)?
+        {
+            return Ok(terms);
+        }
         let (file, name) = self.opened(package)?;
         let workplace = self.look()?;
         let package = PackageFile::glance(file, &name, &self.package_trust(workplace.trust())?, &self.program)?;
@@ -299,6 +317,6 @@ pub(super) fn open(path: &Path) -> Result<(File, String)> {
     Ok((named_file::open(path, &name)?, name))
 }
 
-fn value(facts: &impl serde::Serialize) -> Result<Value> {
+pub(super) fn value(facts: &impl serde::Serialize) -> Result<Value> {
     serde_json::to_value(facts).doing(|| "write JSON".into())
 }

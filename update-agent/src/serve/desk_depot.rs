@@ -48,8 +48,9 @@ impl Desk {
 
     /// The way to what is wanted.
     pub(super) fn plan(&self, wanted: &Wanted) -> Result<Way> {
-        let (_, inventory, _, clock) = self.place_in_fleet()?;
-        offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())
+        let (_, inventory, workplace, clock) = self.place_in_fleet()?;
+        let way = offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())?;
+        Ok(way.estimated(workplace.agent(&silent).facts()?.rates()))
     }
 
     /// A new download key.
@@ -61,9 +62,12 @@ impl Desk {
     pub(super) fn place_in_fleet(&self) -> Result<(Setting, Inventory, Workplace, Clock)> {
         let setting = self.depot.setting()?;
         let workplace = self.look()?;
-        let facts = workplace.agent(&silent).facts()?;
+        let (facts, licences) = {
+            let agent = workplace.agent(&silent);
+            (agent.facts()?, agent.licences(&self.licence_store())?)
+        };
         let model = if workplace.is_image() { None } else { firmware_model() };
-        let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model)?;
+        let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model, &licences)?;
         let clock = self.clock(&facts);
         Ok((setting, inventory, workplace, clock))
     }

@@ -10,6 +10,8 @@
 pub mod desk;
 mod desk_bundle;
 mod desk_depot;
+mod desk_licence;
+mod desk_notes;
 pub mod duties;
 pub mod job;
 pub mod keeper;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use formats::manifest::Kind;
+use formats::manifest::{Kind, LicenceInfo};
 use formats::package::{CHUNKS, ChunkIndex, Compressor, IMAGE, ImageEncoder, MANIFEST, NOTES, SBOM, SIGNATURES};
 use formats::trust::{Role, TrustStore, TrustedKey};
 use update_agent::disk::Part;
@@ -94,6 +94,7 @@ fn signatures(table: &mut Table, good: &Crafted) {
     let licence = licence.claiming(|manifest| {
         manifest.kind = Kind::Licence;
         manifest.image = None;
+        manifest.licence = Some(LicenceInfo { count: Some(9), ..LicenceInfo::default() });
         manifest.members.retain(|name, _| name == NOTES);
     });
     table.add("kind-not-accepted", "a licence", licence.signed_by(&[3]).archive());
