@@ -39,6 +39,7 @@ pub mod network;
 pub mod package;
 pub mod plan;
 pub mod reset_record;
+pub mod results;
 pub mod signature;
 pub mod site;
 pub mod slot;

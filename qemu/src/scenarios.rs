@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use formats::results::{FORMAT, Results, Run};
 use qemu::junit::{Outcome, Report};
 use qemu::scenario::{Files, Setting, StepResult, play};
 use qemu::{Error, FirmwareName, Result, Scenario};
@@ -53,6 +54,9 @@ pub struct Scenarios {
     logs: PathBuf,
     #[arg(long, value_name = "FILE", help = "Write the results as JUnit XML")]
     junit: Option<PathBuf>,
+    /// Write which packages passed what, for "bulkhead depot add --results"
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
 }
 
 /// A scenario to play on one firmware.
@@ -65,7 +69,9 @@ struct Job {
 /// How one went.
 struct Played {
     name: String,
+    began: SystemTime,
     time: Duration,
+    run: Run,
     result: Result<()>,
 }
 
@@ -170,7 +176,9 @@ impl Scenarios {
 
     fn play(&self, job: &Job, files: &Files, stop: &AtomicBool) -> Played {
         let name = format!("{} [{}]", job.scenario.name, job.firmware);
-        let started = Instant::now();
+        let (began, started) = (SystemTime::now(), Instant::now());
+        // Before the guest, which takes long: somebody may build again meanwhile.
+        let packages = job.scenario.manifests(files, &job.folder);
         let tell = |step: &StepResult<'_>| {
             let remark = step.remark.as_ref().map(|remark| format!(" ({remark})")).unwrap_or_default();
             say(&format!("{name} {:3} {:7.1} s  {}{remark}", step.number, step.time.as_secs_f64(), step.step.action));
@@ -186,10 +194,15 @@ impl Scenarios {
             Ok(()) => say(&format!("{name}: passed in {:.1} s", time.as_secs_f64())),
             Err(error) => say(&format!("{name}: FAILED after {:.1} s: {}", time.as_secs_f64(), error.chain())),
         }
-        Played { name, time, result }
+        let (scenario, firmware) = (job.scenario.name.clone(), job.firmware.to_string());
+        let run = Run { scenario, firmware, passed: result.is_ok(), packages };
+        Played { name, began, time, run, result }
     }
 
     fn report(&self, played: &[Played]) -> Result<()> {
+        if let Some(path) = &self.results {
+            results(played).and_then(|bytes| std::fs::write(path, bytes).map_err(Error::io("write", path)))?;
+        }
         let Some(path) = &self.junit else { return Ok(()) };
         let mut report = Report::new("bulkhead-vm scenario");
         for one in played {
@@ -198,6 +211,14 @@ impl Scenarios {
         }
         report.write(path)
     }
+}
+
+/// What was shown of which packages, for whoever publishes them.
+fn results(played: &[Played]) -> Result<Vec<u8>> {
+    let last = played.iter().filter_map(|one| one.began.duration_since(UNIX_EPOCH).ok()).max().unwrap_or_default();
+    let runs = played.iter().map(|one| one.run.clone()).collect();
+    let results = Results { format: FORMAT, made: i64::try_from(last.as_secs()).unwrap_or(0), runs };
+    results.encode().map_err(Error::format("the results"))
 }
 
 /// The closing line, and the exit code: that of the worst failure.

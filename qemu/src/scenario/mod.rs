@@ -7,6 +7,7 @@
 mod answer;
 mod disks;
 mod files;
+mod packages;
 mod parse;
 mod play;
 mod raw;
