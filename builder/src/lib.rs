@@ -9,6 +9,7 @@
 pub mod boot;
 pub mod build;
 pub mod bundle_file;
+pub mod ceremony;
 pub mod depot;
 pub mod diff;
 pub mod error;

@@ -1,52 +1,26 @@
 //! What the publishing side promises: refusals, rotations, cuts, and what lint finds. Read back with the appliance's own client.
 
+#[path = "support/cut.rs"]
+mod cut;
 #[path = "support/depot.rs"]
 mod depot;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use builder::Error;
 use builder::depot::lint::lint;
-use builder::depot::{Creation, Depot, Edit, RealStorage, Rotation, Signers, State, Storage};
-use depot::{NOW, Release, Shop, make_keys};
+use builder::depot::{Creation, Edit, Policy, RealStorage, Rotation, Signers, State, prune};
+use cut::cut_everywhere;
+use depot::{NOW, Release, Shop, content, delivered, make_keys, seen};
 use formats::catalogue::{Availability, PackageId, Place, Ring};
 use formats::manifest::Kind;
-use formats::tuf::{Freshness, Kept, refresh};
+use formats::results::{Results, Run};
 
 const DAY: i64 = 86_400;
 
 fn base(version: &'static str, sequence: u64) -> Release {
     Release::new(Kind::Base, version, sequence)
-}
-
-/// Every file below a folder with its content; the writer's own files left out.
-fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else if !entry.file_name().to_string_lossy().starts_with('.') {
-                found.insert(entry.path().strip_prefix(folder).unwrap().to_owned(), fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    found
-}
-
-/// What an appliance sees that was delivered with `root`.
-fn seen(depot: &Depot, kept: &Kept, now: i64) -> Result<formats::tuf::Depot, String> {
-    let mut fetch = |name: &str, _: usize| Ok::<_, String>(fs::read(depot.metadata(name)).ok());
-    refresh(kept, Freshness::Required { now }, &mut fetch).map_err(|trouble| trouble.to_string())
-}
-
-fn delivered(depot: &Depot) -> Kept {
-    Kept::from([("root.json".into(), fs::read(depot.metadata("1.root.json")).unwrap())])
 }
 
 fn codes(shop: &Shop, now: i64) -> Vec<(&'static str, String)> {
@@ -208,7 +182,7 @@ fn a_rotation_wants_old_and_new_keys_and_says_which_are_missing() {
     let shop = Shop::new();
     let new = shop.path("new");
     make_keys(&new, &["root", "base"]);
-    let only = |folder: &Path| Signers { folders: vec![folder.to_owned()], commands: vec![] };
+    let only = |folder: &Path| Signers { folders: vec![folder.to_owned()], ..Signers::default() };
     let rotate = |signers: &Signers, role: &str, rotation: Rotation| {
         shop.change_by(signers, NOW, |edit, _| edit.rotate(role, &rotation))
             .map(|_| ())
@@ -229,7 +203,7 @@ fn a_rotation_wants_old_and_new_keys_and_says_which_are_missing() {
     assert!(content(shop.depot.folder()) == files);
 
     // A second signer: two of two from now on.
-    let both = Signers { folders: vec![shop.keys.clone(), new.clone()], commands: vec![] };
+    let both = Signers { folders: vec![shop.keys.clone(), new.clone()], ..Signers::default() };
     rotate(&both, "base", Rotation { keep: true, threshold: Some(2), ..to_new() }).unwrap();
     let path = shop.package(&base("1.0.0", 1));
     let add = |signers: &Signers| {
@@ -336,134 +310,6 @@ fn lint_finds_files_that_are_not_what_was_signed_for() {
     assert_eq!(codes(&shop, NOW)[0].0, "metadata");
 }
 
-/// A file system that ends after so many operations. The last write may be a half one; renames whose folder was not flushed are undone or not.
-struct Cut {
-    left: usize,
-    operations: usize,
-    half: bool,
-    /// What had each name that is not durable yet.
-    pending: Vec<(PathBuf, PathBuf, Option<Vec<u8>>)>,
-}
-
-impl Cut {
-    fn after(left: usize, half: bool) -> Self {
-        Self { left, operations: 0, half, pending: vec![] }
-    }
-
-    fn step(&mut self) -> builder::Result<()> {
-        if self.left == 0 {
-            return Err(Error::Environment("the power went".into()));
-        }
-        (self.left, self.operations) = (self.left - 1, self.operations + 1);
-        Ok(())
-    }
-
-    /// What the disk holds when none of the names that were not flushed got there, but for those that `stays` picks.
-    fn power_off(&mut self, stays: impl Fn(usize) -> bool) {
-        for (number, (from, to, before)) in self.pending.drain(..).enumerate().rev() {
-            if stays(number) {
-                continue;
-            }
-            if let (Ok(()), Some(bytes)) = (fs::rename(&to, &from), before) {
-                fs::write(&to, bytes).unwrap();
-            }
-        }
-    }
-}
-
-impl Storage for Cut {
-    fn make_folder(&mut self, path: &Path) -> builder::Result<()> {
-        self.step()?;
-        RealStorage.make_folder(path)
-    }
-
-    fn write(&mut self, path: &Path, content: &mut dyn Read) -> builder::Result<()> {
-        let cut = self.step();
-        if cut.is_err() && self.half {
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes).unwrap();
-            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-        }
-        cut?;
-        RealStorage.write(path, content)
-    }
-
-    fn rename(&mut self, from: &Path, to: &Path) -> builder::Result<()> {
-        self.step()?;
-        self.pending.push((from.to_owned(), to.to_owned(), fs::read(to).ok()));
-        RealStorage.rename(from, to)
-    }
-
-    fn sync_folder(&mut self, path: &Path) -> builder::Result<()> {
-        self.step()?;
-        self.pending.retain(|(_, to, _)| to.parent() != Some(path) && to.parent() != path.join("x").parent());
-        RealStorage.sync_folder(path)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for (name, bytes) in content(from) {
-        let path = to.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-}
-
-/// Plays a change on copies of a depot, cut after every operation in several ways; appliances see the old depot or the new one, whole, and
-/// the same change can be made afterwards. How many cuts were played.
-fn cut_everywhere(
-    shop: &Shop,
-    signers: &Signers,
-    change: &dyn Fn(&mut Edit<'_>, &State) -> builder::Result<()>,
-) -> usize {
-    let mut played = 0;
-    let run = |depot: &Depot, storage: &mut Cut| -> builder::Result<State> {
-        let (mut edit, before) = Edit::begin(depot, signers, storage, NOW + DAY)?;
-        change(&mut edit, &before)?;
-        edit.publish()
-    };
-    let old = seen(&shop.depot, &delivered(&shop.depot), NOW).unwrap();
-    for operations in 0.. {
-        let mut whole = false;
-        for variant in 0..4 {
-            let scratch = tempfile::tempdir().unwrap();
-            let depot = Depot::new(scratch.path());
-            copy(shop.depot.folder(), scratch.path());
-            let mut storage = Cut::after(operations, variant % 2 == 1);
-            whole = run(&depot, &mut storage).is_ok();
-            storage.power_off(|number| match variant {
-                0 => true,
-                1 => false,
-                2 => number % 2 == 0,
-                _ => number % 2 == 1,
-            });
-            played += 1;
-            let place = format!("cut after {operations} operations, variant {variant}");
-            for kept in [&delivered(&shop.depot), old.kept()] {
-                let seen = seen(&depot, kept, NOW + DAY).unwrap_or_else(|problem| panic!("{place}: {problem}"));
-                for role in ["base", "site", "licence", "depot"].iter().filter_map(|role| seen.role(role)) {
-                    for (name, target) in role.files() {
-                        let path = depot.target(&target.path(name));
-                        let bytes = fs::read(&path).unwrap_or_else(|cause| panic!("{place}: {name}: {cause}"));
-                        assert_eq!(formats::Digest::of(&bytes), target.digest, "{place}: {name}");
-                    }
-                }
-            }
-            if !whole {
-                match run(&depot, &mut Cut::after(usize::MAX, false)) {
-                    // It had been made: only the flush of its last name was missing.
-                    Ok(_) | Err(Error::Refused(_)) => {}
-                    Err(problem) => panic!("{place}: again: {problem}"),
-                }
-            }
-        }
-        if whole {
-            return played;
-        }
-    }
-    played
-}
-
 #[test]
 fn a_change_that_is_cut_anywhere_leaves_the_old_depot_or_the_new_one() {
     let shop = Shop::new();
@@ -471,13 +317,133 @@ fn a_change_that_is_cut_anywhere_leaves_the_old_depot_or_the_new_one() {
     let package = shop.package(&Release { eula: Some("You agree.\n"), ..Release::new(Kind::Site, "2.0.0", 2) });
     let new = shop.path("new");
     make_keys(&new, &["root", "targets", "snapshot", "timestamp", "base", "depot"]);
-    let signers = Signers { folders: vec![shop.keys.clone(), new.clone()], commands: vec![] };
-    let mut played = cut_everywhere(&shop, &signers, &|edit, state| {
-        edit.add(state, &package, "stable", &BTreeMap::new()).map(|_| ())
-    });
+    let signers = Signers { folders: vec![shop.keys.clone(), new.clone()], ..Signers::default() };
+    let change = |change: &dyn Fn(&mut Edit<'_>, &State) -> builder::Result<()>| {
+        cut_everywhere(&shop, &|depot, storage| {
+            let (mut edit, before) = Edit::begin(depot, &signers, storage, NOW + DAY)?;
+            change(&mut edit, &before)?;
+            edit.publish()
+        })
+    };
+    let mut played = change(&|edit, state| edit.add(state, &package, "stable", &BTreeMap::new()).map(|_| ()));
     for role in ["root", "targets", "snapshot", "timestamp", "base", "depot"] {
         let rotation = Rotation { new: vec![new.clone()], ..Rotation::default() };
-        played += cut_everywhere(&shop, &signers, &|edit, _| edit.rotate(role, &rotation));
+        played += change(&|edit, _| edit.rotate(role, &rotation));
     }
     assert!(played > 300, "{played} cuts");
+}
+
+#[test]
+fn packages_get_in_only_with_green_results_of_their_own_bytes() {
+    let shop = Shop::unmade();
+    let policy = Policy { required: vec!["base=base-update@bios".parse().unwrap()], days: 7 };
+    Creation { policy, ..shop.creation(NOW) }.run(shop.depot.folder(), &[], &mut RealStorage).unwrap();
+    let path = shop.package(&base("1.0.0", 1));
+    let manifest = |path: &Path| {
+        let file = fs::File::open(path).unwrap();
+        formats::Digest::of(&formats::package::peek(file).unwrap().manifest_bytes)
+    };
+    let run = |firmware: &str, passed, package: &Path| Run {
+        scenario: "base-update".into(),
+        firmware: firmware.into(),
+        passed,
+        packages: [manifest(package)].into(),
+    };
+    let add = |now: i64, runs: &[&[Run]]| {
+        let results = runs.iter().map(|runs| Results { format: 1, made: NOW, runs: runs.to_vec() }).collect();
+        let before = content(shop.depot.folder());
+        let added = shop.change(now, |edit, state| {
+            edit.show_results(results);
+            edit.add(state, &path, "stable", &BTreeMap::new())
+        });
+        added.map(drop).map_err(|problem| {
+            assert!(content(shop.depot.folder()) == before);
+            (problem.exit_code(), problem.to_string())
+        })
+    };
+    let other = shop.path("other.pkg");
+    base("1.0.1", 2).write(&other, &[&shop.keys]);
+    let green = run("bios", true, &path);
+    for (runs, now, says) in [
+        (vec![], NOW, "no results were given"),
+        (vec![vec![]], NOW, "was not played"),
+        (vec![vec![run("uefi", true, &path)]], NOW, "was not played"),
+        (vec![vec![run("bios", true, &other)]], NOW, "with other packages"),
+        (vec![vec![run("bios", false, &path)]], NOW, "failed on bios"),
+        (vec![vec![green.clone()], vec![run("bios", false, &path)]], NOW, "failed on bios"),
+        (vec![vec![green.clone()]], NOW + 8 * DAY, "at most 7 day(s)"),
+    ] {
+        let runs: Vec<&[Run]> = runs.iter().map(Vec::as_slice).collect();
+        let (code, problem) = add(now, &runs).unwrap_err();
+        assert!(code == 5 && problem.contains(says), "{says}: {problem}");
+    }
+    // A second signature does not make it another package.
+    let twice = shop.path("twice.pkg");
+    make_keys(&shop.path("anna"), &["base"]);
+    base("1.0.0", 1).write(&twice, &[&shop.keys, &shop.path("anna")]);
+    assert_eq!(manifest(&twice), manifest(&path));
+    add(NOW, &[&[], &[green]]).unwrap();
+    add(NOW + 30 * DAY, &[]).unwrap();
+
+    assert!(
+        builder::depot::show::Shown(&shop.depot.state(formats::tuf::Freshness::Waived).unwrap())
+            .to_string()
+            .contains("needs results of at most 7 day(s): base=base-update@bios")
+    );
+    shop.change(NOW, |edit, _| edit.require_results(&Policy::default())).unwrap();
+    shop.add(NOW, &base("1.0.2", 3)).unwrap();
+}
+
+#[test]
+fn prune_removes_what_nobody_needs_and_clients_of_every_age_go_on() {
+    let shop = Shop::new();
+    let first = seen(&shop.depot, &delivered(&shop.depot), NOW).unwrap();
+    for (number, version) in (1..).zip(["1.0.0", "1.1.0", "1.2.0"]) {
+        shop.add(NOW + i64::from(number) * DAY, &base(version, number.try_into().unwrap())).unwrap();
+    }
+    rotated(&shop, "root", NOW + 4 * DAY);
+    let names = |found: &prune::Prunable| -> Vec<String> {
+        found.files.iter().map(|old| old.path.to_string_lossy().into_owned()).collect()
+    };
+    let find = |now: i64, days| prune::find(&shop.depot, now, days).unwrap();
+    assert_eq!(find(NOW + 4 * DAY, None), prune::Prunable::default(), "an old timestamp may still be around");
+    let old = find(NOW + 9 * DAY, None);
+    // The first was followed on day 1, the second on day 2: seven days ago, and no longer.
+    assert_eq!(names(&old).iter().filter(|name| name.ends_with(".snapshot.json")).count(), 1, "{old:?}");
+    let old = find(NOW + 30 * DAY, None);
+    let of = |text: &str| names(&old).iter().filter(|name| name.contains(text)).count();
+    assert_eq!((of(".snapshot.json"), of(".base.json"), of(".depot.json"), of("index.json")), (3, 3, 3, 3), "{old:?}");
+    assert_eq!((of("root"), of(".pkg"), of(".notes.md"), of("timestamp")), (0, 0, 0, 0), "{old:?}");
+
+    // A request that is being signed keeps its package; what a cut left goes.
+    let asked = shop.depot.target("base/00.asked.pkg");
+    fs::write(&asked, "asked").unwrap();
+    fs::write(shop.depot.target(".new-0"), "left").unwrap();
+    let written = |seconds: i64| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.try_into().unwrap());
+        fs::File::options().write(true).open(&asked).unwrap().set_modified(time).unwrap();
+    };
+    written(NOW - 28 * DAY);
+    assert_eq!(names(&find(NOW + DAY, None)), ["targets/.new-0"]);
+    written(NOW - 30 * DAY);
+    assert_eq!(names(&find(NOW + DAY, None)), ["targets/.new-0", "targets/base/00.asked.pkg"]);
+
+    let played = cut_everywhere(&shop, &|depot, storage| {
+        prune::prune(depot, storage, NOW + 30 * DAY, None)?;
+        depot.state(formats::tuf::Freshness::Waived)
+    });
+    assert!(played > 40, "{played} cuts");
+    let before = content(&shop.depot.folder().join("targets")).len();
+    prune::prune(&shop.depot, &mut RealStorage, NOW + 30 * DAY, None).unwrap();
+    assert_eq!(find(NOW + 30 * DAY, None), prune::Prunable::default());
+    assert_eq!(
+        before - content(&shop.depot.folder().join("targets")).len(),
+        4,
+        "three indexes and the forgotten package"
+    );
+    shop.change(NOW + 30 * DAY, |edit, state| edit.refresh(state, &[])).unwrap();
+    for kept in [&delivered(&shop.depot), first.kept()] {
+        seen(&shop.depot, kept, NOW + 30 * DAY).unwrap();
+    }
+    assert_eq!(codes(&shop, NOW + 30 * DAY), []);
 }

@@ -59,7 +59,7 @@ fn another_client_refreshes_and_downloads() {
     // Other keys for every role, one after the other; whoever comes from the first root follows.
     for role in ["root", "timestamp", "snapshot", "targets", "depot", "base", "root"] {
         let (new, rotation) = shop.new_key(role);
-        let signers = Signers { folders: vec![shop.keys.clone(), new.clone()], commands: vec![] };
+        let signers = Signers { folders: vec![shop.keys.clone(), new.clone()], ..Signers::default() };
         shop.change_by(&signers, now, |edit, _| edit.rotate(role, &rotation)).unwrap();
         shop.take_over(role, &new);
         for state in [&state, &shop.path(&format!("fresh-{}", new.display()).replace('/', "-"))] {

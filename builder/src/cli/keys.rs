@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use builder::ceremony::{Request, Shown, answer};
 use builder::keys::{CoSigner, Keys};
 use builder::{Error, Result, keys};
 use clap::Subcommand;
@@ -30,6 +31,13 @@ enum Verb {
     /// timestamp and depot stay on the machine that publishes, licence signs
     /// licence packages.
     Depot(DepotKeys),
+    /// Show what a request asks to be signed, and sign it
+    ///
+    /// Requests are written by "--request" of the verbs of "bulkhead depot", and
+    /// by "bulkhead sign". This needs nothing but the request and the keys: run it
+    /// on a machine without a network. Everything shown follows from the very
+    /// bytes that are signed.
+    AnswerRequest(AnswerRequest),
     /// Print the trust store of images built with these keys
     ///
     /// For "update-agent --disk IMAGE --trust FILE" on an image file; a running
@@ -51,6 +59,18 @@ struct Trust {
     /// How many signers a package needs, keys.threshold in the recipe
     #[arg(long, value_name = "N", default_value_t = 1)]
     threshold: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct AnswerRequest {
+    /// The request
+    request: PathBuf,
+    /// Folder with private keys; repeatable
+    #[arg(long, value_name = "DIR", required = true)]
+    keys: Vec<PathBuf>,
+    /// Sign, and write the answer into this new file; without it only show
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,6 +109,7 @@ impl Arguments {
         match self.verb {
             Verb::Generate(arguments) => arguments.run(),
             Verb::Depot(arguments) => arguments.run(),
+            Verb::AnswerRequest(arguments) => arguments.run(),
             Verb::Trust(arguments) => arguments.run(),
         }
     }
@@ -112,6 +133,25 @@ impl DepotKeys {
             return output::line(format_args!("{} has them all", self.directory.display()));
         }
         output::line(format_args!("{} in {}", made.join(", "), self.directory.display()))
+    }
+}
+
+impl AnswerRequest {
+    fn run(&self) -> Result<()> {
+        let request = Request::read(&self.request)?;
+        let mut own = Vec::new();
+        for part in &request.parts {
+            for folder in &self.keys {
+                own.extend(keys::depot::private(folder, &part.role)?.map(|key| key.verifying_key()));
+            }
+        }
+        output::text(Shown { request: &request, own: &own })?;
+        let Some(path) = &self.output else {
+            return output::line("nothing was signed; sign it with: -o ANSWER");
+        };
+        let answer = answer(&request, &self.keys)?;
+        answer.write(path)?;
+        output::line(format_args!("{} signature(s) in {}", answer.signatures.len(), path.display()))
     }
 }
 

@@ -10,9 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Document, described};
 use super::edit::{Edit, empty_targets};
+use super::results::Policy;
 use super::signer::Signers;
 use super::state::{Depot, Draft, ONLINE, PACKAGES, State, TOP};
 use super::storage::Storage;
+use crate::ceremony::Request;
 use crate::keys::depot::{PublicKey, public};
 use crate::{Error, Result};
 
@@ -35,6 +37,8 @@ pub struct Creation {
     pub rings: Vec<Ring>,
     /// Days for which a role is signed, where they are not the usual ones.
     pub lifetimes: BTreeMap<String, u32>,
+    /// What has to be shown of packages before they get in.
+    pub policy: Policy,
     /// The time, seconds since 1970.
     pub now: i64,
 }
@@ -42,34 +46,17 @@ pub struct Creation {
 impl Creation {
     /// Makes the depot in `folder`, which must not exist or be empty. It appears whole or not at all.
     pub fn run(&self, folder: &Path, commands: &[String], storage: &mut dyn Storage) -> Result<State> {
-        if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::Refused(format!("\"{}\" exists and is not empty", folder.display())));
-        }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        storage.make_folder(parent)?;
-        let scratch = tempfile::Builder::new()
-            .prefix(".depot-")
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir_in(parent)
-            .map_err(Error::io("create a directory in", parent))?;
+        appear(folder, self.draft()?, &[], &self.signers(commands), storage, self.now)
+    }
+
+    /// Instead of making it: what has to be signed for it. `folder` is not touched.
+    pub fn request(&self, commands: &[String]) -> Result<Request> {
+        super::request::of_new(self.draft()?, &self.signers(commands), self.now)
+    }
+
+    fn signers(&self, commands: &[String]) -> Signers {
         let folders = std::iter::once(&self.keys).chain(&self.co_signers).cloned().collect();
-        let signers = Signers { folders, commands: commands.to_vec() };
-        let draft = self.draft()?;
-        let depot = Depot::new(scratch.path());
-        for part in ["metadata", "targets"] {
-            storage.make_folder(&scratch.path().join(part))?;
-        }
-        let roles: Vec<String> = draft.documents.keys().cloned().collect();
-        let mut edit = Edit::of(&depot, draft, &signers, storage, self.now, None);
-        for role in &roles {
-            edit.touch(role);
-        }
-        let state = edit.publish()?;
-        storage.sync_folder(scratch.path())?;
-        storage.rename(scratch.path(), folder)?;
-        let _moved_away = scratch.keep();
-        storage.sync_folder(parent)?;
-        Ok(state)
+        Signers { folders, commands: commands.to_vec(), ..Signers::default() }
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -113,7 +100,9 @@ impl Creation {
             all.extend(keys);
         }
         let body = json!({"targets": {}, "delegations": {"keys": all, "roles": roles}});
-        Ok(Document::new("targets", self.days("targets"), body))
+        let mut targets = Document::new("targets", self.days("targets"), body);
+        self.policy.state(&mut targets);
+        Ok(targets)
     }
 
     /// The delegated roles: those of packages that somebody has a key for, and the index.
@@ -157,6 +146,47 @@ impl Creation {
     fn days(&self, role: &str) -> u32 {
         self.lifetimes.get(role).copied().unwrap_or_else(|| usual_lifetime(role))
     }
+}
+
+/// Makes the depot of `draft` in `folder`, which must not exist or be empty. It appears whole or not at all. The documents of `frozen` have
+/// their version and last day already.
+pub(super) fn appear(
+    folder: &Path,
+    draft: Draft,
+    frozen: &[String],
+    signers: &Signers,
+    storage: &mut dyn Storage,
+    now: i64,
+) -> Result<State> {
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::Refused(format!("\"{}\" exists and is not empty", folder.display())));
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    storage.make_folder(parent)?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".depot-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in(parent)
+        .map_err(Error::io("create a directory in", parent))?;
+    let depot = Depot::new(scratch.path());
+    for part in ["metadata", "targets"] {
+        storage.make_folder(&scratch.path().join(part))?;
+    }
+    let documents = draft.documents.clone();
+    let mut edit = Edit::of(&depot, draft, signers, storage, now, None);
+    for (role, document) in documents {
+        if frozen.contains(&role) {
+            edit.freeze(&role, document);
+        } else {
+            edit.touch(&role);
+        }
+    }
+    let state = edit.publish()?;
+    storage.sync_folder(scratch.path())?;
+    storage.rename(scratch.path(), folder)?;
+    let _moved_away = scratch.keep();
+    storage.sync_folder(parent)?;
+    Ok(state)
 }
 
 /// For how many days a role is signed unless somebody says otherwise: long where people have to come together for it, short where it is how

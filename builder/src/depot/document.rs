@@ -51,6 +51,16 @@ impl Document {
         }
     }
 
+    /// The document with these fields; nothing when they are no object.
+    pub fn of(fields: &Value) -> Option<Self> {
+        fields.as_object().cloned().map(Self)
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
     /// Its version.
     pub fn version(&self) -> u64 {
         self.0.get("version").and_then(Value::as_u64).unwrap_or(0)

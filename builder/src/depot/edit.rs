@@ -13,6 +13,8 @@ use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use formats::Digest;
+use formats::results::Results;
+use formats::tuf::{self, Freshness, Kept, Trouble};
 use serde_json::{Value, json};
 
 use super::document::{Document, RoleKeys};
@@ -31,6 +33,10 @@ pub struct Edit<'a> {
     now: i64,
     dirty: BTreeSet<String>,
     also: BTreeMap<String, RoleKeys>,
+    /// Roles whose next version was made, and signed, before.
+    frozen: BTreeSet<String>,
+    /// What scenarios showed of packages to be added.
+    pub(super) results: Vec<Results>,
     /// Files with temporary names, and the path below the folder of targets where they belong.
     targets: Vec<(PathBuf, String)>,
     _lock: Option<File>,
@@ -44,19 +50,8 @@ impl<'a> Edit<'a> {
         storage: &'a mut dyn Storage,
         now: i64,
     ) -> Result<(Self, State)> {
-        let path = depot.folder().join(".lock");
-        if !depot.metadata("1.root.json").exists() {
-            // Says what is wrong, and leaves no lock in a folder that is no depot.
-            depot.state(formats::tuf::Freshness::Waived)?;
-        }
-        let lock = File::create(&path).map_err(Error::io("create", &path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => {
-                Error::Refused(format!("another program changes the depot \"{}\" now", depot.folder().display()))
-            }
-            TryLockError::Error(cause) => Error::io("lock", &path)(cause),
-        })?;
-        let state = depot.state(formats::tuf::Freshness::Waived)?;
+        let lock = lock(depot)?;
+        let state = depot.state(Freshness::Waived)?;
         Ok((Self::of(depot, state.draft.clone(), signers, storage, now, Some(lock)), state))
     }
 
@@ -69,8 +64,8 @@ impl<'a> Edit<'a> {
         now: i64,
         lock: Option<File>,
     ) -> Self {
-        let (dirty, also, targets) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        Self { depot, draft, signers, storage, now, dirty, also, targets, _lock: lock }
+        let (dirty, also, frozen, targets) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Self { depot, draft, signers, storage, now, dirty, also, frozen, results: Vec::new(), targets, _lock: lock }
     }
 
     /// The time of this change, seconds since 1970.
@@ -91,6 +86,28 @@ impl<'a> Edit<'a> {
     /// A role is signed by these keys as well, which it had until now.
     pub fn also_by(&mut self, role: &str, keys: RoleKeys) {
         self.also.insert(role.to_owned(), keys);
+    }
+
+    /// The next version of a role as it was made before: it is signed as it is.
+    pub(super) fn freeze(&mut self, role: &str, document: Document) {
+        self.draft.documents.insert(role.to_owned(), document);
+        self.frozen.insert(role.to_owned());
+        self.touch(role);
+    }
+
+    /// Roles that get a new version.
+    pub(super) const fn touched(&self) -> &BTreeSet<String> {
+        &self.dirty
+    }
+
+    /// Who signs a role beside its keys.
+    pub(super) fn also(&self, role: &str) -> Option<&RoleKeys> {
+        self.also.get(role)
+    }
+
+    /// What it can sign with.
+    pub(super) const fn signers(&self) -> &'a Signers {
+        self.signers
     }
 
     /// Copies a file into the depot under a temporary name; its path and digest.
@@ -132,7 +149,7 @@ impl<'a> Edit<'a> {
     /// Writes, signs and shows the change. The timestamp is always new.
     pub fn publish(mut self) -> Result<State> {
         self.index()?;
-        let mut new = Vec::new();
+        let mut new: Vec<(String, Vec<u8>)> = Vec::new();
         let last_root = self.dirty.remove("root");
         let delegated: Vec<String> =
             self.dirty.iter().filter(|role| !["snapshot", "timestamp"].contains(&role.as_str())).cloned().collect();
@@ -149,7 +166,10 @@ impl<'a> Edit<'a> {
         }
         let timestamp = self.signed("timestamp")?;
         let root = if last_root { Some((self.signed("root")?, self.versioned("root")?)) } else { None };
-        // All of it is signed before anything gets its name: a key that is missing leaves no trace of the change.
+        // All of it is signed, and seen as a client sees it, before anything gets its name: a key that is missing leaves no trace.
+        let last = [("timestamp.json", timestamp.as_slice())];
+        let files = new.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).chain(last);
+        self.rehearse(&files.chain(root.iter().map(|(bytes, name)| (name.as_str(), bytes.as_slice()))).collect())?;
         self.show_targets()?;
         for (name, bytes) in new {
             self.put(&name, &bytes)?;
@@ -161,7 +181,7 @@ impl<'a> Edit<'a> {
             self.put(&name, &bytes)?;
             self.storage.sync_folder(&self.depot.metadata(""))?;
         }
-        self.depot.state(formats::tuf::Freshness::Waived)
+        self.depot.state(Freshness::Waived)
     }
 
     /// The index as a target, when it says something else than before.
@@ -179,7 +199,24 @@ impl<'a> Edit<'a> {
         self.list(ONLINE, INDEX, staged, None)
     }
 
-    fn show_targets(&mut self) -> Result<()> {
+    /// Verifies the depot there will be, with the client that appliances have.
+    fn rehearse(&self, new: &BTreeMap<&str, &[u8]>) -> Result<()> {
+        let mut read = |name: &str, _: usize| match new.get(name) {
+            Some(bytes) => Ok(Some(bytes.to_vec())),
+            None => self.depot.read(name),
+        };
+        let first = read("1.root.json", 0)?.ok_or_else(|| Error::Bug("a depot without its first root".into()))?;
+        let kept = Kept::from([("root.json".to_owned(), first)]);
+        tuf::refresh(&kept, Freshness::Waived, &mut read).map(drop).map_err(|trouble| match trouble {
+            Trouble::Fetch(error) => error,
+            Trouble::Refused(refusal) => Error::Verification(format!(
+                "appliances would refuse the depot after this change ({refusal}); nothing was changed"
+            )),
+        })
+    }
+
+    /// Gives staged files their names. Nobody sees them before metadata names them.
+    pub(super) fn show_targets(&mut self) -> Result<()> {
         let mut folders = BTreeSet::new();
         for (from, to) in self.targets.iter().filter(|(_, to)| !to.is_empty()) {
             let to = self.depot.target(to);
@@ -198,7 +235,9 @@ impl<'a> Edit<'a> {
     /// The next version of a role, signed.
     fn signed(&mut self, role: &str) -> Result<Vec<u8>> {
         let now = self.now;
-        self.draft.document_mut(role)?.renew(now)?;
+        if !self.frozen.contains(role) {
+            self.draft.document_mut(role)?.renew(now)?;
+        }
         let document = self.draft.document(role)?;
         let message = document.message()?;
         let mut signatures: BTreeMap<String, [u8; 64]> =
@@ -236,6 +275,23 @@ impl Drop for Edit<'_> {
             drop(std::fs::remove_file(path));
         }
     }
+}
+
+/// Keeps everybody else from changing the depot until it is dropped.
+pub(super) fn lock(depot: &Depot) -> Result<File> {
+    let path = depot.folder().join(".lock");
+    if !depot.metadata("1.root.json").exists() {
+        // Says what is wrong, and leaves no lock in a folder that is no depot.
+        depot.state(Freshness::Waived)?;
+    }
+    let lock = File::create(&path).map_err(Error::io("create", &path))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            Error::Refused(format!("another program changes the depot \"{}\" now", depot.folder().display()))
+        }
+        TryLockError::Error(cause) => Error::io("lock", &path)(cause),
+    })?;
+    Ok(lock)
 }
 
 /// An empty document of a delegated role.

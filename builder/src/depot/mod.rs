@@ -3,7 +3,7 @@
 //!
 //! It guarantees that a change is seen whole or not at all, that nothing is signed on top of metadata that does not verify, and that a package
 //! goes in only when every byte of it is what the keys in the depot stand for. Where keys are kept is left to
-//! [`Signer`]: a file, or a command.
+//! [`Signer`]: a file, a command, or somebody who is asked with a request ([`crate::ceremony`]).
 
 pub mod answer;
 pub mod bundle;
@@ -15,7 +15,10 @@ pub mod lint;
 mod offer;
 pub mod portal;
 mod ranged;
+pub mod prune;
 mod renew;
+mod request;
+mod results;
 mod rotate;
 pub mod serve;
 pub mod show;
@@ -27,7 +30,9 @@ pub use answer::Hiding;
 pub use create::{Creation, usual_lifetime};
 pub use edit::Edit;
 pub use offer::Opens;
+pub use request::import;
+pub use results::Policy;
 pub use rotate::Rotation;
 pub use signer::{KeyFile, SignCommand, Signer, Signers};
-pub use state::{Depot, Draft, INDEX, ONLINE, PACKAGES, State, TOP};
+pub use state::{Depot, Draft, INDEX, OFFLINE, ONLINE, PACKAGES, State, TOP};
 pub use storage::{RealStorage, Storage};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use formats::Digest;
 use formats::catalogue::{Entry, Listing, PackageId, Ring, Withdrawal};
 use formats::manifest::Date;
+use formats::package::Claims;
 use formats::signature;
 use formats::trust::Role;
 
@@ -21,7 +23,8 @@ impl Edit<'_> {
     /// Adds a package to the depot, once every signature, digest and chunk of it is what an appliance wants, and lists it in `channel`.
     ///
     /// # Errors
-    /// [`Error::Verification`]: an appliance would refuse it. [`Error::Refused`]: another build has this id.
+    /// [`Error::Verification`]: an appliance would refuse it. [`Error::Refused`]: another build has this id, or scenarios have not shown of it what
+    /// the depot requires.
     pub fn add(&mut self, before: &State, path: &Path, channel: &str, opens: &Opens) -> Result<PackageId> {
         // Verified is the copy, so that nobody can change the file in between.
         let staged = self.stage(&mut PackageFile::open(path)?.reader()?)?;
@@ -33,7 +36,9 @@ impl Edit<'_> {
         let listed = self.draft.document(&role)?.get("targets").get(&name).cloned();
         match listed.as_ref().and_then(|target| target.pointer("/hashes/sha256")?.as_str()) {
             None => {
-                let documents = copy.claims()?.documents;
+                let Claims { documents, manifest_bytes, .. } = copy.claims()?;
+                let manifest = Digest::of(&manifest_bytes);
+                before.policy()?.check(&id.to_string(), id.kind(), &manifest, &self.results, self.now())?;
                 let custom = serde_json::to_value(&entry)
                     .map_err(|cause| Error::Bug(format!("cannot encode an entry: {cause}")))?;
                 self.list(&role, &name, staged, Some(custom))?;

@@ -47,6 +47,12 @@ impl fmt::Display for Shown<'_> {
         if !rings.is_empty() {
             writeln!(f, "rings: {}", rings.join(", "))?;
         }
+        if let Ok(policy) = state.policy() {
+            let required: Vec<String> = policy.required.iter().map(ToString::to_string).collect();
+            if !required.is_empty() {
+                writeln!(f, "needs results of at most {} day(s): {}", policy.days, required.join(", "))?;
+            }
+        }
         for (name, listings) in &state.index().channels {
             writeln!(f, "channel {name}")?;
             for listing in listings {

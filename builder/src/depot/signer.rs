@@ -1,6 +1,6 @@
-//! Whoever signs: a key file here, or a command that reaches a token, a machine kept offline, or a person.
+//! Whoever signs: a key file here, a command that reaches a token or a person, or somebody elsewhere who has done it already.
 //!
-//! One trait, two implementations. A signature is checked against the key it is to be of before it is used, so a command that signs
+//! One trait for all three. A signature is checked against the key it is to be of before it is used, so a command that signs
 //! something else, or with another key, is noticed here and not by an appliance.
 
 use std::io::Write as _;
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::document::RoleKeys;
+use crate::ceremony::Collected;
 use crate::{Error, Result, keys};
 
 /// Something that can sign with one key.
@@ -38,11 +39,20 @@ pub struct SignCommand {
     pub public: VerifyingKey,
 }
 
+/// A signature that was made elsewhere.
+#[derive(Debug)]
+struct Given {
+    public: VerifyingKey,
+    signature: [u8; 64],
+}
+
 /// All that a run of the program can sign with.
 #[derive(Debug, Default)]
 pub struct Signers {
     /// Key sets; those halves that are there are used.
     pub folders: Vec<PathBuf>,
+    /// Signatures that were made elsewhere.
+    pub collected: Collected,
     /// Commands, asked in order for each key that no folder has.
     pub commands: Vec<String>,
 }
@@ -54,6 +64,16 @@ impl Signer for KeyFile {
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
         Ok(ed25519_dalek::Signer::sign(&self.0, message).to_bytes())
+    }
+}
+
+impl Signer for Given {
+    fn public(&self) -> VerifyingKey {
+        self.public
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<[u8; 64]> {
+        Ok(self.signature)
     }
 }
 
@@ -95,22 +115,14 @@ impl Signer for SignCommand {
 impl Signers {
     /// Signatures of `message` by every key of `role` that can be had, by key id; as many as the threshold, at least.
     pub fn sign(&self, role: &str, wanted: &RoleKeys, message: &[u8]) -> Result<Vec<(String, [u8; 64])>> {
-        let mut signatures = Vec::new();
-        let mut problems = Vec::new();
-        for (id, public) in &wanted.keys {
-            match self.sign_one(role, *public, message) {
-                Ok(Some(signature)) => signatures.push((id.clone(), signature)),
-                Ok(None) => {}
-                Err(error) => problems.push(crate::error::chain(&error)),
-            }
-        }
+        let (signatures, problems) = self.available(role, wanted, message);
         if signatures.len() >= wanted.threshold {
             return Ok(signatures);
         }
         let (found, threshold) = (signatures.len(), wanted.threshold);
         let ids: Vec<&str> = wanted.keys.keys().map(|id| id.get(..12).unwrap_or(id)).collect();
         let mut text = format!(
-            "{found} of {threshold} needed signature(s) for role {role} (keys {}); name the folders with --keys, or a --sign-command",
+            "{found} of {threshold} needed signature(s) for role {role} (keys {}); name the folders with --keys, or a --sign-command, or have them made elsewhere with --request",
             ids.join(", ")
         );
         for problem in problems {
@@ -120,11 +132,28 @@ impl Signers {
         Err(Error::input(text))
     }
 
+    /// Those signatures of `message` by keys of `role` that can be had, by key id, and why others cannot.
+    pub fn available(&self, role: &str, wanted: &RoleKeys, message: &[u8]) -> (Vec<(String, [u8; 64])>, Vec<String>) {
+        let mut signatures = Vec::new();
+        let mut problems = Vec::new();
+        for (id, public) in &wanted.keys {
+            match self.sign_one(role, *public, message) {
+                Ok(Some(signature)) => signatures.push((id.clone(), signature)),
+                Ok(None) => {}
+                Err(error) => problems.push(crate::error::chain(&error)),
+            }
+        }
+        (signatures, problems)
+    }
+
     fn sign_one(&self, role: &str, public: VerifyingKey, message: &[u8]) -> Result<Option<[u8; 64]>> {
         for folder in &self.folders {
             if let Some(key) = keys::depot::private(folder, role)?.filter(|key| key.verifying_key() == public) {
                 return checked(&KeyFile(key), message).map(Some);
             }
+        }
+        if let Some(signature) = self.collected.find(message, &public) {
+            return checked(&Given { public, signature }, message).map(Some);
         }
         let mut last = Ok(None);
         for command in &self.commands {
@@ -161,7 +190,7 @@ mod tests {
 
     fn sign_by(command: &str, threshold: usize) -> Result<Vec<(String, [u8; 64])>> {
         let keys = BTreeMap::from([("one".to_owned(), key(1).verifying_key()), ("two".into(), key(2).verifying_key())]);
-        let signers = Signers { folders: vec![], commands: vec![command.to_owned()] };
+        let signers = Signers { commands: vec![command.to_owned()], ..Signers::default() };
         signers.sign("root", &RoleKeys { threshold, keys }, b"message")
     }
 

@@ -71,12 +71,8 @@ impl Depot {
             _ => Error::io("read", &first)(cause),
         })?;
         let kept = Kept::from([("root.json".to_owned(), root)]);
-        let read = |name: &str, _: usize| match fs::read(self.metadata(name)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::io("read", self.metadata(name))(cause)),
-        };
-        let verified = tuf::refresh(&kept, freshness, &mut { read }).map_err(|trouble| match trouble {
+        let mut read = |name: &str, _: usize| self.read(name);
+        let verified = tuf::refresh(&kept, freshness, &mut read).map_err(|trouble| match trouble {
             Trouble::Fetch(error) => error,
             Trouble::Refused(refusal) => Error::Verification(format!("depot \"{}\": {refusal}", self.folder.display())),
         })?;
@@ -86,6 +82,15 @@ impl Depot {
         }
         let index = self.index(&verified)?;
         Ok(State { draft: Draft { documents, index }, verified })
+    }
+
+    /// A file of metadata; nothing when there is none of this name.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.metadata(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::io("read", self.metadata(name))(cause)),
+        }
     }
 
     fn index(&self, verified: &tuf::Depot) -> Result<Index> {
@@ -166,6 +171,8 @@ impl State {
 pub const TOP: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 /// The delegated roles of packages.
 pub const PACKAGES: [&str; 3] = ["base", "site", "licence"];
+/// The roles of people, whose keys may be elsewhere; the others are signed on the machine that publishes.
+pub const OFFLINE: [&str; 5] = ["root", "targets", "base", "site", "licence"];
 /// The delegated role of the index.
 pub const ONLINE: &str = "depot";
 /// The target with the index.

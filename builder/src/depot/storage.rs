@@ -14,6 +14,8 @@ pub trait Storage {
     fn write(&mut self, path: &Path, content: &mut dyn Read) -> Result<()>;
     /// Gives a written file its name, in place of what had it before. Durable after [`Storage::sync_folder`].
     fn rename(&mut self, from: &Path, to: &Path) -> Result<()>;
+    /// Takes a file away. Durable after [`Storage::sync_folder`].
+    fn remove(&mut self, path: &Path) -> Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&mut self, path: &Path) -> Result<()>;
 }
@@ -34,6 +36,10 @@ impl Storage for RealStorage {
 
     fn rename(&mut self, from: &Path, to: &Path) -> Result<()> {
         fs::rename(from, to).map_err(Error::io("create", to))
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<()> {
+        fs::remove_file(path).map_err(Error::io("remove", path))
     }
 
     fn sync_folder(&mut self, path: &Path) -> Result<()> {

@@ -8,10 +8,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use builder::depot::{Creation, Depot, Edit, RealStorage, Rotation, Signers, State};
+use builder::depot::{Creation, Depot, Edit, Policy, RealStorage, Rotation, Signers, State};
 use builder::keys;
 use formats::manifest::{Effects, FORMAT, ImageInfo, Kind, LicenceInfo, Manifest, Member, Requires, SiteInfo};
 use formats::package::{self, CHUNKS, Compressor, EULA, IMAGE, ImageEncoder, MAX_CHUNK, NOTES, SBOM};
+use formats::tuf::{Freshness, Kept, refresh};
 use formats::verity::{BLOCK_SIZE, BlockHasher, Parameters, TreeBuilder};
 use formats::{Bytes, Digest, Guid, signature};
 
@@ -154,6 +155,7 @@ impl Shop {
             package_threshold: 1,
             rings: vec![],
             lifetimes: BTreeMap::new(),
+            policy: Policy::default(),
             now,
         }
     }
@@ -169,7 +171,7 @@ impl Shop {
     }
 
     pub fn signers(&self) -> Signers {
-        Signers { folders: vec![self.keys.clone()], commands: vec![] }
+        Signers { folders: vec![self.keys.clone()], ..Signers::default() }
     }
 
     pub fn change<T>(
@@ -218,6 +220,33 @@ impl Shop {
 /// Development keys of these roles.
 pub fn make_keys(folder: &Path, roles: &[&str]) {
     keys::depot::make(folder, roles, true, 1_700_000_000, "demo").unwrap();
+}
+
+/// Every file below a folder with its content; the writer's own files left out.
+pub fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if !entry.file_name().to_string_lossy().starts_with('.') {
+                found.insert(entry.path().strip_prefix(folder).unwrap().to_owned(), fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// What an appliance sees that was delivered with `root`.
+pub fn seen(depot: &Depot, kept: &Kept, now: i64) -> Result<formats::tuf::Depot, String> {
+    let mut fetch = |name: &str, _: usize| Ok::<_, String>(fs::read(depot.metadata(name)).ok());
+    refresh(kept, Freshness::Required { now }, &mut fetch).map_err(|trouble| trouble.to_string())
+}
+
+pub fn delivered(depot: &Depot) -> Kept {
+    Kept::from([("root.json".into(), fs::read(depot.metadata("1.root.json")).unwrap())])
 }
 
 /// `bulkhead depot serve`, ended when dropped.

@@ -1,8 +1,10 @@
 //! `bulkhead depot`.
 
 mod answer;
+mod import;
 mod look;
 mod offer;
+mod prune;
 mod rotate;
 mod serve;
 mod set_up;
@@ -30,10 +32,16 @@ enum Verb {
     Withdraw(offer::Withdraw),
     /// Define the rollout rings
     Rings(offer::Rings),
+    /// Say which scenarios packages need before "add" takes them
+    Require(set_up::Require),
     /// Sign anew what would expire; run it every day
     Refresh(set_up::Refresh),
     /// Give a role other keys
     Rotate(rotate::Rotate),
+    /// Go on with a change that was signed elsewhere
+    Import(import::Arguments),
+    /// Remove files that no client needs any more
+    Prune(prune::Arguments),
     /// Say what is wrong with a depot, or will be soon; exit code 4 with findings
     Lint(look::Lint),
     /// Print who signs, until when, and what each channel offers
@@ -56,8 +64,11 @@ impl Arguments {
             Verb::Promote(arguments) => arguments.run(),
             Verb::Withdraw(arguments) => arguments.run(),
             Verb::Rings(arguments) => arguments.run(),
+            Verb::Require(arguments) => arguments.run(),
             Verb::Refresh(arguments) => arguments.run(),
             Verb::Rotate(arguments) => arguments.run(),
+            Verb::Import(arguments) => arguments.run(),
+            Verb::Prune(arguments) => arguments.run(),
             Verb::Lint(arguments) => arguments.run(),
             Verb::Show(arguments) => arguments.run(),
             Verb::Answer(arguments) => arguments.run(),

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use builder::Result;
 use builder::depot::Opens;
+use builder::{Error, Result};
 use formats::catalogue::{PackageId, Ring};
+use formats::results::Results;
 
 use super::super::output;
 use super::set_up::good_until;
@@ -17,6 +18,10 @@ pub struct Add {
     /// The packages
     #[arg(required = true)]
     packages: Vec<PathBuf>,
+    /// Results of scenarios that "bulkhead-vm scenario --results" wrote, where the
+    /// depot wants to see some; repeatable
+    #[arg(long, value_name = "FILE")]
+    results: Vec<PathBuf>,
     /// The channel that offers them
     #[arg(long)]
     channel: String,
@@ -74,7 +79,13 @@ pub struct Rings {
 impl Add {
     pub fn run(self) -> Result<()> {
         let opens: Opens = self.ring_opens.into_iter().collect();
-        let (added, state) = self.signing.change(|edit, before| {
+        let results = self.results.iter().map(|path| {
+            let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+            Results::parse(&bytes).map_err(Error::format(format!("\"{}\"", path.display())))
+        });
+        let results = results.collect::<Result<Vec<_>>>()?;
+        let change = self.signing.change(|edit, before| {
+            edit.show_results(results);
             let add = |path: &PathBuf| {
                 let id = edit.add(before, path, &self.channel, &opens)?;
                 if self.for_all {
@@ -84,6 +95,7 @@ impl Add {
             };
             self.packages.iter().map(add).collect::<Result<Vec<_>>>()
         })?;
+        let Some((added, state)) = change else { return Ok(()) };
         for id in added {
             output::line(format_args!("{id} in channel {}", self.channel))?;
         }
@@ -94,10 +106,11 @@ impl Add {
 impl Promote {
     pub fn run(self) -> Result<()> {
         let opens: Opens = self.ring_opens.into_iter().collect();
-        let ((), state) = self.signing.change(|edit, _| {
+        let change = self.signing.change(|edit, _| {
             edit.promote(&self.package, &self.channel, &opens)?;
             if self.for_all { edit.offer_to_all(&self.package, &self.channel, true) } else { Ok(()) }
         })?;
+        let Some(((), state)) = change else { return Ok(()) };
         output::line(format_args!("{} in channel {}", self.package, self.channel))?;
         good_until(&state)
     }
@@ -106,7 +119,7 @@ impl Promote {
 impl Withdraw {
     pub fn run(self) -> Result<()> {
         let change = self.signing.change(|edit, _| edit.withdraw(&self.package, self.channel.as_deref(), &self.reason));
-        let ((), state) = change?;
+        let Some(((), state)) = change? else { return Ok(()) };
         output::line(format_args!("{} is withdrawn: {}", self.package, self.reason))?;
         good_until(&state)
     }
@@ -114,7 +127,7 @@ impl Withdraw {
 
 impl Rings {
     pub fn run(self) -> Result<()> {
-        let ((), state) = self.signing.change(|edit, _| edit.set_rings(self.rings))?;
+        let Some(((), state)) = self.signing.change(|edit, _| edit.set_rings(self.rings))? else { return Ok(()) };
         good_until(&state)
     }
 }
@@ -127,7 +140,7 @@ pub fn parse_ring(text: &str) -> Result<Ring, String> {
 }
 
 /// `rest=+48h`, in seconds.
-fn parse_opening(text: &str) -> Result<(String, i64), String> {
+pub fn parse_opening(text: &str) -> Result<(String, i64), String> {
     let wrong = || format!("\"{text}\" is not RING=+TIME with a time such as 30m, 48h or 7d");
     let (ring, after) = text.split_once("=+").ok_or_else(wrong)?;
     let unit = match after.chars().last() {

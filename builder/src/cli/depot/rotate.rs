@@ -42,7 +42,7 @@ impl Rotate {
     pub fn run(self) -> Result<()> {
         let Self { signing, role, new, keep, remove, threshold, lost } = self;
         let rotation = Rotation { new, remove, keep, threshold, lost };
-        let ((), state) = signing.change(|edit, _| edit.rotate(&role, &rotation))?;
+        let Some(((), state)) = signing.change(|edit, _| edit.rotate(&role, &rotation))? else { return Ok(()) };
         let keys = state.draft.keys(&role)?;
         output::line(format_args!("{role}: {} of {} key(s) sign", keys.threshold, keys.keys.len()))?;
         good_until(&state)

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use builder::Result;
-use builder::depot::{Creation, PACKAGES, RealStorage, State, TOP};
+use builder::depot::{Creation, PACKAGES, Policy, RealStorage, State, TOP};
 use formats::catalogue::Ring;
 use formats::manifest::Date;
+use formats::results::Required;
 
 use super::super::keys::now;
 use super::super::output;
 use super::offer::parse_ring;
-use super::signing::Signing;
+use super::signing::{Signing, requested};
 
 #[derive(Debug, clap::Args)]
 pub struct Init {
@@ -45,9 +46,36 @@ pub struct Init {
     /// For how many days a role is signed, such as timestamp=14
     #[arg(long, value_name = "ROLE=DAYS", value_delimiter = ',', value_parser = parse_days)]
     lifetime: Vec<(String, u32)>,
+    /// Take packages only with results of these scenarios, played with the very
+    /// package: KIND=SCENARIO or KIND=SCENARIO@FIRMWARE, such as base=base-update
+    #[arg(long, value_name = "KIND=SCENARIO", value_delimiter = ',')]
+    require_results: Vec<Required>,
+    /// How many days old results may be
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    results_days: u32,
     /// Command that signs with keys the folders do not have, see "depot add"
     #[arg(long, value_name = "CMD")]
     sign_command: Vec<String>,
+    /// Make nothing yet: write what somebody else has to sign into this new file
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+}
+
+/// Say which scenarios packages need before "depot add" takes them
+///
+/// The rule is signed by the keys of targets. "bulkhead-vm scenario --results"
+/// writes what "depot add --results" wants to see.
+#[derive(Debug, clap::Args)]
+pub struct Require {
+    #[command(flatten)]
+    signing: Signing,
+    /// KIND=SCENARIO or KIND=SCENARIO@FIRMWARE, such as base=base-update@uefi;
+    /// none: nothing is required
+    #[arg(value_name = "KIND=SCENARIO")]
+    scenarios: Vec<Required>,
+    /// How many days old results may be
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    days: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,8 +98,12 @@ impl Init {
             package_threshold: self.package_threshold,
             rings: self.rings,
             lifetimes: self.lifetime.into_iter().collect::<BTreeMap<_, _>>(),
+            policy: Policy { required: self.require_results, days: self.results_days },
             now: now()?,
         };
+        if let Some(path) = &self.request {
+            return requested(&creation.request(&self.sign_command)?, path, &self.directory);
+        }
         let state = creation.run(&self.directory, &self.sign_command, &mut RealStorage)?;
         output::line(format_args!("depot of {} in {}", creation.product, self.directory.display()))?;
         output::line("take root.key and targets.key offline; the image needs metadata/1.root.json")?;
@@ -79,9 +111,18 @@ impl Init {
     }
 }
 
+impl Require {
+    pub fn run(self) -> Result<()> {
+        let policy = Policy { required: self.scenarios, days: self.days };
+        let Some(((), state)) = self.signing.change(|edit, _| edit.require_results(&policy))? else { return Ok(()) };
+        good_until(&state)
+    }
+}
+
 impl Refresh {
     pub fn run(self) -> Result<()> {
-        let ((), state) = self.signing.change(|edit, before| edit.refresh(before, &self.role))?;
+        let change = self.signing.change(|edit, before| edit.refresh(before, &self.role))?;
+        let Some(((), state)) = change else { return Ok(()) };
         good_until(&state)
     }
 }
