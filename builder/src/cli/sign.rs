@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use builder::ceremony::{Collected, Shown};
 use builder::{Result, sign};
-use clap::ArgGroup;
 
 use super::keys::now;
 use super::output;
@@ -16,18 +15,17 @@ use super::output;
 /// its image. A key that is on another machine signs with "--request" here,
 /// "bulkhead keys answer-request" there, and "--answer" here again.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("by").required(true).args(["keys", "request", "answer"])))]
 pub struct Arguments {
     /// The package
     package: PathBuf,
     /// Folder with the signer's keys, base.key or site.key among them
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["request", "answer"])]
     keys: Option<PathBuf>,
     /// Write what somebody else is to sign into this new file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "answer"])]
     request: Option<PathBuf>,
     /// An answer to that; repeatable
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     answer: Vec<PathBuf>,
     /// The package with the signature; it must not exist
     #[arg(short, long, value_name = "FILE", required_unless_present = "request", conflicts_with = "request")]

@@ -66,12 +66,17 @@ pub fn find(depot: &Depot, now: i64, days: Option<u32>) -> Result<Prunable> {
     for path in targets_in(&depot.target(""))? {
         let relative = path.strip_prefix(depot.target("")).unwrap_or(&path).to_string_lossy().into_owned();
         let leftover = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".new-"));
-        let why = match (needed.contains(&relative), known.contains(&relative)) {
-            (true, _) => continue,
-            (false, true) => "only old metadata names it",
-            (false, false) if leftover => "a change that was cut left it",
-            (false, false) if modified(&path)? < now.saturating_sub(ORPHAN_DAYS * DAY) => "no metadata ever named it",
-            (false, false) => continue,
+        if needed.contains(&relative) {
+            continue;
+        }
+        let why = if known.contains(&relative) {
+            "only old metadata names it"
+        } else if leftover {
+            "a change that was cut left it"
+        } else if modified(&path)? < now.saturating_sub(ORPHAN_DAYS * DAY) {
+            "no metadata ever named it"
+        } else {
+            continue;
         };
         files.push(old(depot, &path, why)?);
     }

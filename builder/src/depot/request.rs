@@ -149,7 +149,7 @@ pub(super) fn of_new(mut draft: Draft, signers: &Signers, now: i64) -> Result<Re
         parts.push(part(&role, draft.document(&role)?, None, &[draft.keys(&role)?], signers)?.0);
     }
     let (product, index) = (draft.index.product.clone(), Some(draft.index));
-    Ok(Request { format: FORMAT, product, made: now, parts, change: Some(Change { new, index, ..Change::default() }) })
+    Ok(Request { format: FORMAT, product, made: now, parts, change: Some(Change { index, new, ..Change::default() }) })
 }
 
 /// Completes a requested change with the signatures in `signers`.

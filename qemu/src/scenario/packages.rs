@@ -1,17 +1,17 @@
-//! Which packages a scenario is about: those it is given as files, and those inside its disk images.
+//! Which packages a scenario is about: those it is given as files, those in its depot, and those inside its disk images.
 //!
 //! Nothing is judged: a file that is missing or damaged is the scenario's matter, here it only stands for no package.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use formats::footer::Footer;
 use formats::{Digest, package};
 
 use super::{DriveContent, Files, Scenario};
-use crate::RawImage;
+use crate::surgery::RawImage;
 
 impl Scenario {
     /// SHA-256 of the manifests of all packages this scenario begins with. `folder`: where its file is.
@@ -24,9 +24,22 @@ impl Scenario {
                 DriveContent::Twin | DriveContent::Empty => {}
             }
         }
-        let found = named.into_iter().filter_map(|name| files.find(name, folder).ok());
-        found.flat_map(|path| of_file(&path)).collect()
+        let mut found: Vec<PathBuf> = named.into_iter().filter_map(|name| files.find(name, folder).ok()).collect();
+        if let Some(depot) = self.depot.as_ref().and_then(|depot| files.find_folder(&depot.folder, folder).ok()) {
+            found.extend(packages_in(&depot.join("targets")));
+        }
+        found.iter().flat_map(|path| of_file(path)).collect()
     }
+}
+
+/// What a depot offers: `targets/KIND/DIGEST.NAME.pkg`.
+fn packages_in(targets: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &Path| {
+        let found = std::fs::read_dir(folder).into_iter().flatten();
+        found.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect::<Vec<_>>()
+    };
+    let files = entries(targets).into_iter().flat_map(|folder| entries(&folder));
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "pkg")).collect()
 }
 
 fn of_file(path: &Path) -> Vec<Digest> {
