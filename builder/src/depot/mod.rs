@@ -23,6 +23,7 @@ mod rotate;
 pub mod serve;
 pub mod show;
 mod signer;
+pub mod simulate;
 mod state;
 mod storage;
 

@@ -9,6 +9,7 @@ mod rotate;
 mod serve;
 mod set_up;
 mod signing;
+mod simulate;
 
 use builder::Result;
 use clap::Subcommand;
@@ -52,6 +53,8 @@ enum Verb {
     Plan(answer::Planning),
     /// Print what was downloaded by download keys
     Ledger(answer::LedgerArguments),
+    /// Say what a depot has to serve when a fleet follows a release
+    Simulate(simulate::Arguments),
     /// Serve a depot over HTTP, for tests and small sites
     Serve(serve::Arguments),
 }
@@ -74,6 +77,7 @@ impl Arguments {
             Verb::Answer(arguments) => arguments.run(),
             Verb::Plan(arguments) => arguments.run(),
             Verb::Ledger(arguments) => arguments.run(),
+            Verb::Simulate(arguments) => arguments.run(),
             Verb::Serve(arguments) => arguments.run(),
         }
     }
