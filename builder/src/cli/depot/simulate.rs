@@ -89,7 +89,10 @@ fn shown(fleet: &Fleet, seen: &Forecast) -> String {
     line("requests", format!("{}, {} a second on average", seen.requests, hundredths(seen.requests * 100 / seconds)));
     line("most requests", format!("{} in one second, {} in one minute", seen.peak_requests, seen.peak_requests_minute));
     line("sent", format!("{} GB, without headers", hundredths(seen.bytes / 10_000_000)));
-    line("most sent in one second", format!("{} MB, {} Mbit/s", hundredths(seen.peak_bytes / 10_000), seen.peak_bytes / 125_000));
+    line(
+        "most sent in one second",
+        format!("{} MB, {} Mbit/s", hundredths(seen.peak_bytes / 10_000), seen.peak_bytes / 125_000),
+    );
     line("most downloads at once", seen.peak_downloads.to_string());
     for (ring, count) in &seen.downloads {
         line("downloads", format!("ring {ring}: {count}"));
