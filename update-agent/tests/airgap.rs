@@ -198,6 +198,11 @@ fn a_bundle_brings_roots_list_and_packages_and_the_order_is_planned_here() {
     let list = bench.text(&["list"], 0);
     assert!(list.contains("base/demo-base-2.0.0 is available; it is staged"), "{list}");
     assert!(!bench.text(&["stage", shown(&file)], 0).contains("is staged as"), "nothing is copied twice");
+    // What is to be read before came along, and nobody is asked for it.
+    let notes = bench.text(&["notes", "--to", &site.to_string()], 0);
+    for id in [&base, &site] {
+        assert!(notes.contains(&format!("## {id}\n\nWhat is new.\n")), "{notes}");
+    }
 
     let text = bench.text(&["install", &site.to_string()], 5);
     assert!(text.contains("base/demo-base-2.0.0 first") && text.contains("[blocked]"), "{text}");

@@ -50,6 +50,7 @@ impl Desk {
         }
         let known = self.learnt(&mut bundle, reason, by, clock, &mut steps)?;
         let way = self.way_of(&bundle, &known)?;
+        self.keep_texts(&bundle, &known, &way)?;
         self.stage_missing(&bundle, &known, &way, hand, &mut steps)?;
         steps.extend(way.sentences);
         Ok(Staged { steps, order: way.plan.steps.into_iter().map(|step| step.package).collect() })

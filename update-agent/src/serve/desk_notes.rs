@@ -1,15 +1,19 @@
 //! The keeper's answers about what is to be read before something is installed: release notes and licence terms of the depot.
 
+use std::io::Read as _;
+
 use formats::Digest;
 use formats::catalogue::{Entry, PackageId};
 use formats::package::MAX_TEXT;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, value};
+use crate::airgap::bundle::Opened;
 use crate::api::Wanted;
+use crate::depot::offer::Way;
 use crate::depot::store::Known;
 use crate::depot::{Trouble, offer};
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::eula;
 use crate::journal::Release;
 use crate::lifecycle::silent;
@@ -18,7 +22,8 @@ use crate::notes::{Notes, Text, Texts};
 impl Desk {
     /// Fetches the texts of all packages that lead to what is wanted, as far as they are not there.
     pub(super) fn fetch_texts(&self, wanted: &Wanted) -> Result<Vec<String>> {
-        let mut steps = self.check()?;
+        // As for a plan, what was known when it was last asked counts; so what came with a bundle needs no network.
+        let mut steps = if self.depot.known().is_ok() { Vec::new() } else { self.check()? };
         let known = self.depot.known()?;
         let texts = self.texts();
         texts.tidy(&known.catalogue)?;
@@ -38,6 +43,25 @@ impl Desk {
             steps.push(format!("{} is fetched", text.target));
         }
         Ok(steps)
+    }
+
+    /// Keeps the texts of the packages of a way that a bundle carries; those it does not carry are in the packages all the same.
+    pub(super) fn keep_texts(&self, bundle: &Opened, known: &Known, way: &Way) -> Result<()> {
+        let texts = self.texts();
+        let entries = way.plan.steps.iter().filter_map(|step| known.catalogue.entries().get(&step.package));
+        for text in entries.flat_map(Text::of).filter(|text| texts.kept(text).is_none()) {
+            let Some(target) = known.depot.target(&text.target).filter(|target| bundle.has(&text.target, target))
+            else {
+                continue;
+            };
+            let mut bytes = Vec::new();
+            // What a bundle says of its lengths is its own; one byte more than a text may have is read, and refused.
+            let limit = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
+            let from = bundle.target(&text.target, target)?;
+            from.take(limit).read_to_end(&mut bytes).doing(|| format!("read {}", bundle.name()))?;
+            texts.keep(&text, &text.read(bytes)?)?;
+        }
+        Ok(())
     }
 
     /// The notes of all packages that lead to what is wanted.
