@@ -72,6 +72,7 @@ pub fn complete(recipe: &Recipe, plan: &Plan, keys: &Keys, trees: Trees) -> Resu
     let os_release = os_release(plan);
     let build_id = Digest::of_parts([
         BUILD_ID,
+        &release_digest(&plan.base).0,
         &base.digest()?.0,
         &Digest::of(&kernel).0,
         &Digest::of(&programs.init).0,
@@ -93,14 +94,20 @@ pub fn complete(recipe: &Recipe, plan: &Plan, keys: &Keys, trees: Trees) -> Resu
         kernel: &kernel,
     };
     add_boot_files(plan, keys, &mut base, &programs.stub, &parts)?;
-    let site = match site {
-        Some(tree) => {
-            let id = Digest::of_parts([BUILD_ID, &tree.digest()?.0]);
+    let site = match site.zip(plan.site.as_ref()) {
+        Some((tree, slot)) => {
+            let id = Digest::of_parts([BUILD_ID, &release_digest(slot).0, &tree.digest()?.0]);
             Some((tree, id))
         }
         None => None,
     };
     Ok(Contents { base: (base, build_id), site })
+}
+
+/// What tells two releases apart that hold the same files: appliances know builds by their ids.
+fn release_digest(slot: &SlotPlan) -> Digest {
+    let claims = json!({ "kind": slot.kind, "name": slot.name, "version": slot.version, "sequence": slot.sequence });
+    Digest::of(claims.to_string().as_bytes())
 }
 
 /// Reads the kernel image and empties `/boot` as the packages left it: what boots is only what we sign.
@@ -243,7 +250,7 @@ const GRUB_MODULES: &str = "/usr/lib/grub";
 /// Debian's place of systemd's stub.
 const EFI_STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 /// Domain of build ids.
-const BUILD_ID: &[u8] = b"bulkhead-build-id-v1\0";
+const BUILD_ID: &[u8] = b"bulkhead-build-id-v2\0";
 /// Far above any compressed kernel; bounds memory.
 const KERNEL_LIMIT: u64 = 64 << 20;
 
@@ -256,5 +263,25 @@ mod tests {
         let text = include_str!("../../tests/data/plan.toml").replace("Demo Appliance", "A \\\"b\\\" $(c) `d` \\\\e");
         let plan = Plan::new(&Recipe::from_text(&text, "plan.toml", Path::new(".")).unwrap()).unwrap();
         assert!(os_release(&plan).contains("\nNAME=\"A \\\"b\\\" \\$(c) \\`d\\` \\\\e\"\n"), "{}", os_release(&plan));
+    }
+    #[test]
+    fn releases_with_the_same_files_are_told_apart() {
+        let text = include_str!("../../tests/data/plan.toml");
+        let plan = Plan::new(&Recipe::from_text(text, "plan.toml", Path::new(".")).unwrap()).unwrap();
+        let site = plan.site.unwrap();
+        let of = |change: fn(&mut SlotPlan)| {
+            let mut other = site.clone();
+            change(&mut other);
+            release_digest(&other)
+        };
+        let different = [
+            of(|_| ()),
+            of(|slot| slot.version.patch += 1),
+            of(|slot| slot.sequence += 1),
+            of(|slot| slot.name.push('x')),
+            release_digest(&plan.base),
+        ];
+        assert_eq!(different.iter().collect::<BTreeSet<_>>().len(), different.len());
+        assert_eq!(release_digest(&site), release_digest(&site.clone()));
     }
 }
