@@ -144,6 +144,12 @@ codes! {
     /// Health checks fail.
     Unhealthy = "unhealthy", 5;
 
+    /// An upgrade goes no further by itself.
+    UpgradeStopped = "upgrade-stopped", 5;
+    /// An upgrade is under way already.
+    UpgradeUnderWay = "upgrade-under-way", 5;
+    /// No upgrade is under way.
+    NoUpgrade = "no-upgrade", 5;
     /// No depot to ask, or nobody to believe about one.
     NoDepot = "no-depot", 5;
     /// The depot was not asked yet.

@@ -146,6 +146,17 @@ pub enum Error {
         /// Where.
         place: std::path::PathBuf,
     },
+    /// What is kept of an upgrade is not understood.
+    #[error(
+        "\"{}\" is not understood: it is damaged, or of a newer agent; \"update-agent upgrade --cancel\" removes it", .0.display()
+    )]
+    Kept(std::path::PathBuf),
+    /// Another upgrade has to end first.
+    #[error("{0}; take it back with \"update-agent upgrade --cancel\" first")]
+    UpgradeUnderWay(String),
+    /// There is none to take back, or not any more.
+    #[error("no upgrade is under way")]
+    NoUpgrade,
     /// There is no such staged package.
     #[error("no package \"{0}\" is staged; \"update-agent staged\" lists those that are")]
     NotStaged(String),
@@ -235,6 +246,9 @@ impl Error {
             Self::StillAtWork { .. } => Code::StillAtWork,
             Self::TermsNotAccepted { .. } => Code::EulaNotAccepted,
             Self::NoRoom { .. } => Code::NoSpace,
+            Self::Kept(_) => Code::Malformed,
+            Self::UpgradeUnderWay(_) => Code::UpgradeUnderWay,
+            Self::NoUpgrade => Code::NoUpgrade,
             Self::NotStaged(_) => Code::NotFound,
             Self::Busy(_) | Self::AtWork { .. } => Code::Busy,
             Self::Unhealthy { .. } => Code::Unhealthy,
@@ -264,6 +278,14 @@ impl Error {
 impl From<crate::depot::Trouble> for Error {
     fn from(trouble: crate::depot::Trouble) -> Self {
         Self::Depot(Box::new(trouble))
+    }
+}
+
+impl From<crate::api::Problem> for Error {
+    /// A failure that was told by somebody else.
+    fn from(problem: crate::api::Problem) -> Self {
+        let code = Code::ALL.iter().copied().find(|code| code.word() == problem.code).unwrap_or(Code::Io);
+        Self::Told { message: problem.message, code }
     }
 }
 

@@ -43,5 +43,6 @@ pub mod source;
 pub mod staging;
 pub mod state;
 pub mod status;
+pub mod upgrade;
 pub mod watchdog;
 pub mod workplace;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    download_key, factory_reset, health, history, install, licences, network, notes, packages, simple, updates,
+    download_key, factory_reset, health, history, install, licences, network, notes, packages, simple, updates, upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, console, fetch, reader, serve, status};
@@ -64,6 +64,8 @@ enum Command {
     DownloadKey(download_key::Options),
     /// Print the release notes of all packages that lead to a release
     Notes(notes::Options),
+    /// Install everything on the way to a release, in order, through restarts
+    Upgrade(upgrade::Options),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
@@ -111,6 +113,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Plan(options) => updates::plan(options),
         Command::DownloadKey(options) => download_key::run(options),
         Command::Notes(options) => notes::run(options),
+        Command::Upgrade(options) => upgrade::run(options),
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),

@@ -20,6 +20,8 @@ use crate::licence::{Directory, Licences, Standing, standing};
 use crate::lifecycle::{Facts, Occupant, Summary, silent, summarize};
 use crate::slot;
 use crate::state::{self, Blocks};
+use crate::upgrade::look::of_this_machine;
+use crate::upgrade::outlook::Outlook;
 use crate::workplace::{self, Access, Workplace};
 
 /// Failed starts shown, newest last.
@@ -58,6 +60,11 @@ struct Status {
     licences: Option<Standing>,
     /// What a planner on another machine has to know; nothing when it is not known.
     inventory: Option<Inventory>,
+    /// How far the upgrade is; nothing when none is under way.
+    upgrade: Option<Outlook>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade_problem: Option<String>,
     #[serde(skip)]
     state: Option<BootState>,
 }
@@ -136,14 +143,20 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
                 report.site = Some(site);
             }
             let given = standing(&licences, facts.site_info(), today(&facts));
-            Ok((summarize(&facts), (given, inventory(&facts, &licences))))
+            let upgrade = of_this_machine(&facts, &licences);
+            Ok((summarize(&facts), given, inventory(&facts, &licences), upgrade))
         })
         .map_err(|problem| eprintln!("update-agent: {problem}"))
         .ok();
-    let (lifecycle, (licences, inventory)) = known
-        .map_or((None, (None, None)), |(lifecycle, (licences, inventory))| {
-            (Some(lifecycle), (Some(licences), inventory))
-        });
+    let (lifecycle, licences, inventory, upgrade) = match known {
+        Some((lifecycle, licences, inventory, upgrade)) => (Some(lifecycle), Some(licences), inventory, upgrade),
+        None => (None, None, None, None),
+    };
+    let (upgrade, upgrade_problem) = match upgrade {
+        Some(Ok(outlook)) => (Some(outlook), None),
+        Some(Err(problem)) => (None, Some(problem)),
+        None => (None, None),
+    };
     let blocks: Option<Blocks> = report.state.device.as_ref().and_then(|device| {
         let blocks = state::open(Path::new(device), false).and_then(|device| state::read(&device));
         blocks.map_err(|problem| eprintln!("{problem}")).ok()
@@ -159,6 +172,8 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
         failures,
         licences,
         inventory,
+        upgrade,
+        upgrade_problem,
         state,
     }
 }
@@ -230,6 +245,12 @@ fn text(status: &Status) -> String {
     }
     if let Some(standing) = &status.licences {
         licence_lines(&mut text, standing);
+    }
+    if let Some(outlook) = &status.upgrade {
+        line(&mut text, "upgrade", &outlook.summary);
+    }
+    if let Some(problem) = &status.upgrade_problem {
+        line(&mut text, "upgrade", &format!("not known: {problem}"));
     }
     for warning in &status.report.warnings {
         line(&mut text, "warning", warning);
@@ -400,6 +421,8 @@ mod tests {
             failures: vec![failure],
             licences: None,
             inventory: None,
+            upgrade: None,
+            upgrade_problem: None,
             state: None,
         };
         let text = text(&status);

@@ -656,6 +656,9 @@ fn real_answers_are_what_the_document_says() {
         ("POST", "/v1/plan", "/v1/plan", json!({ "to": "site/x-1.0.0" })),
         ("POST", "/v1/texts", "/v1/texts", Value::Null),
         ("POST", "/v1/notes", "/v1/notes", Value::Null),
+        ("GET", "/v1/upgrade", "/v1/upgrade", Value::Null),
+        ("POST", "/v1/upgrade", "/v1/upgrade", json!({ "no-soak": "a new fleet" })),
+        ("DELETE", "/v1/upgrade", "/v1/upgrade", Value::Null),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
@@ -682,7 +685,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 29);
+    assert_eq!(seen, 32);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

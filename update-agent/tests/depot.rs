@@ -21,6 +21,7 @@ use update_agent::reader::Program;
 use update_agent::serve::desk::Desk;
 use update_agent::serve::job::Jobs;
 use update_agent::serve::keeper::{Keeper, Setup};
+use update_agent::serve::upgrade::{Road, Turn, turn};
 use update_agent::workplace::Place;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
@@ -29,6 +30,7 @@ struct Bench {
     directory: tempfile::TempDir,
     depot: Depot,
     server: Server,
+    desk: Desk,
     _keeper: Keeper,
 }
 
@@ -58,8 +60,9 @@ impl Bench {
             depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
             network_hook: path("network"),
         };
-        let keeper = Keeper::start(Setup { desk, socket: path("agent.sock"), program: AGENT.into() }).unwrap();
-        Self { directory, depot, server, _keeper: keeper }
+        let keeper =
+            Keeper::start(Setup { desk: desk.clone(), socket: path("agent.sock"), program: AGENT.into() }).unwrap();
+        Self { directory, depot, server, desk, _keeper: keeper }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -86,6 +89,11 @@ impl Bench {
         let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         text
+    }
+
+    /// What the daemon's thread for upgrades does when it is time.
+    fn turn(&self) -> Turn {
+        turn(&self.desk, &self.desk.wanted().unwrap().unwrap()).unwrap()
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -619,4 +627,93 @@ fn licence_terms_are_asked_for_before_the_download_and_once_for_each_text() {
     assert!(!bench.text(&["notes", "--to", &same], 0).contains("terms to accept"));
     let history = bench.text(&["eula", &same], 0);
     assert!(history.contains("accepted on this appliance"), "{history}");
+}
+
+#[test]
+fn an_upgrade_is_begun_by_a_command_followed_to_its_end_and_remembered() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Site, 20));
+    let text = bench.text(&["upgrade"], 0);
+    for wanted in ["has news", "1. install site/demo-site-20.0.0", "the appliance follows this by itself"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    let text = bench.text(&["upgrade"], 5);
+    let wanted = "upgrade to site/demo-site-20.0.0: step 1 of 1, next site/demo-site-20.0.0; take it back with";
+    assert!(text.contains(wanted) && text.contains("[upgrade-under-way]"), "{text}");
+
+    assert_eq!(bench.turn(), Turn::Moved);
+    assert_eq!(bench.json(&["list", "--json"])["updates"][0]["standing"], "installed");
+    assert!(bench.text(&["staged"], 0).contains("no package is staged"));
+    assert_eq!(bench.turn(), Turn::Moved);
+    assert_eq!(bench.desk.wanted().unwrap(), None);
+    let history = fs::read_to_string(bench.path("data/bulkhead/journal")).unwrap();
+    let events: Vec<&str> = history.lines().filter(|line| line.contains(r#""entry":"upgrade""#)).collect();
+    assert!(events.len() == 2 && events[0].contains(r#""event":"begun""#), "{events:?}");
+    assert!(events[1].contains(r#""event":"done""#) && events[1].contains(r#""actor":"user "#), "{events:?}");
+    assert!(bench.text(&["upgrade"], 0).contains("nothing to do"));
+    assert_eq!(bench.desk.wanted().unwrap(), None);
+}
+
+#[test]
+fn an_upgrade_that_is_refused_stops_with_the_reason_and_goes_on_when_somebody_decides() {
+    let mut bench = Bench::new();
+    bench.add(&release_with_terms(Kind::Base, 2, "Be kind.\n"));
+    bench.text(&["upgrade"], 0);
+    assert_eq!(bench.turn(), Turn::Moved);
+    let stopped = bench.desk.wanted().unwrap().unwrap().stopped.unwrap();
+    assert_eq!(stopped.problem.code, "eula-not-accepted");
+    assert_eq!(bench.turn(), Turn::Waited);
+
+    bench.text(&["upgrade", "--accept-eula"], 0);
+    assert_eq!(bench.turn(), Turn::Moved);
+    assert_eq!(bench.turn(), Turn::Waited, "the base waits for its restart");
+    bench.text(&["rollback"], 0);
+    assert_eq!(bench.turn(), Turn::Moved);
+    let stopped = bench.desk.wanted().unwrap().unwrap().stopped.unwrap();
+    assert_eq!(stopped.problem.code, "upgrade-stopped");
+    assert!(stopped.problem.message.contains("demo-base 2.0.0 was left: it was taken back"), "{stopped:?}");
+
+    assert!(bench.text(&["upgrade", "--cancel"], 0).contains("base/demo-base-2.0.0 is cancelled"));
+    assert!(bench.text(&["upgrade", "--cancel"], 5).contains("[no-upgrade]"));
+}
+
+#[test]
+fn an_upgrade_waits_for_its_depot_and_is_taken_back_while_it_does() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Site, 20));
+    bench.text(&["upgrade", "--to", "site/demo-site-20.0.0"], 0);
+    fs::write(bench.path("data/bulkhead/depot.json"), r#"{"format":1,"url":"http://127.0.0.1:1/x"}"#).unwrap();
+    let Turn::Failed(problem) = bench.turn() else { panic!("it is not reached") };
+    assert_eq!(problem.code, "depot-unreachable");
+    assert_eq!(bench.desk.wanted().unwrap().unwrap().stopped, None);
+    let upgrade = bench.desk.wanted().unwrap().unwrap();
+    bench.text(&["upgrade", "--cancel"], 0);
+    fs::remove_file(bench.path("data/bulkhead/depot.json")).unwrap();
+    // Decided before it was taken back: nothing is installed any more.
+    bench.desk.install(&upgrade, &"site/demo-site-20.0.0".parse().unwrap()).unwrap();
+    assert_eq!(bench.json(&["list", "--json"])["updates"][0]["standing"], "available");
+}
+
+#[test]
+fn an_upgrade_can_take_what_is_staged_and_leave_the_depot_alone() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Site, 20));
+    bench.text(&["stage", "site/demo-site-20.0.0"], 0);
+    bench.server.counts();
+    bench.text(&["upgrade", "--offline"], 0);
+    assert_eq!((bench.turn(), bench.turn()), (Turn::Moved, Turn::Moved));
+    assert_eq!(bench.desk.wanted().unwrap(), None);
+    assert_eq!(bench.server.counts().0, [""; 0]);
+    assert_eq!(bench.json(&["list", "--json"])["updates"][0]["standing"], "installed");
+}
+
+#[test]
+fn leaving_clients_no_time_needs_a_reason_which_the_history_keeps() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Site, 20));
+    assert!(bench.text(&["upgrade", "--no-soak"], 2).contains("--reason"));
+    assert!(bench.text(&["upgrade", "--no-soak", "--reason", " "], 2).contains("1 to 400 characters"));
+    bench.text(&["upgrade", "--no-soak", "--reason", "a new fleet"], 0);
+    let history = fs::read_to_string(bench.path("data/bulkhead/journal")).unwrap();
+    assert!(history.contains(r#""event":"begun","reason":"a new fleet""#), "{history}");
 }

@@ -30,6 +30,8 @@ struct Order {
     folder: PathBuf,
     /// Connections are answered; else they end, those that are open too.
     on: bool,
+    /// How often it was switched off: connections that were open then end, also when it is on again before they look.
+    breaks: u64,
     /// Most bytes each second for each connection.
     rate: Option<u64>,
 }
@@ -54,14 +56,15 @@ impl Depot {
         let folder = folder.canonicalize().map_err(Error::io("find", folder))?;
         let prefix = tempfile::Builder::new().prefix("bulkhead-vm-depot-").tempdir();
         let state = prefix.map_err(Error::io("create a directory in", std::env::temp_dir()))?;
-        let mut depot = Self { state, order: Order { folder, on: true, rate: None } };
+        let mut depot = Self { state, order: Order { folder, on: true, breaks: 0, rate: None } };
         depot.switch(true, rate)?;
         Ok(depot)
     }
 
     /// Switches it on or off, for open connections too.
     pub fn switch(&mut self, on: bool, rate: Option<Bytes>) -> Result<()> {
-        self.order = Order { on, rate: rate.map(|rate| rate.0), ..self.order.clone() };
+        let breaks = self.order.breaks + u64::from(!on);
+        self.order = Order { on, breaks, rate: rate.map(|rate| rate.0), ..self.order.clone() };
         let (new, path) = (self.state.path().join("new"), self.state.path().join(ORDER));
         let text = serde_json::to_vec(&self.order).map_err(|error| Error::Environment(error.to_string()))?;
         std::fs::write(&new, text).map_err(Error::io("write", &new))?;

@@ -14,7 +14,6 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::{Job, Outcome, Problem};
-use crate::code::Code;
 use crate::error::{Doing, Error, Result};
 
 /// Talks to the agent of this machine.
@@ -88,7 +87,7 @@ impl Client {
             match now.result {
                 None => {}
                 Some(Outcome::Done { steps }) => return Ok(steps),
-                Some(Outcome::Failed(problem)) => return Err(told(problem)),
+                Some(Outcome::Failed(problem)) => return Err(Error::from(problem)),
             }
         }
     }
@@ -115,19 +114,13 @@ impl Client {
         if status.is_success() {
             return Ok(json);
         }
-        let problem = serde_json::from_value(json).map_err(|_| gone(&format!("HTTP status {status}")))?;
-        Err(told(problem))
+        let problem: Problem = serde_json::from_value(json).map_err(|_| gone(&format!("HTTP status {status}")))?;
+        Err(Error::from(problem))
     }
 
     fn no_agent(&self, why: &str) -> Error {
         Error::NoAgent { socket: self.socket.clone(), why: why.into() }
     }
-}
-
-/// The agent's refusal, as if it had happened here.
-fn told(problem: Problem) -> Error {
-    let code = Code::ALL.iter().copied().find(|code| code.word() == problem.code).unwrap_or(Code::Io);
-    Error::Told { message: problem.message, code }
 }
 
 /// Between two questions how far a job is.

@@ -21,6 +21,8 @@ use formats::catalogue::PackageId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::Error;
+
 pub use crate::depot::offer::Wanted;
 pub use network::Network;
 
@@ -69,6 +71,12 @@ pub enum Request {
     Texts(Wanted),
     /// The release notes along it.
     Notes(Wanted),
+    /// Follow the way to a release, through restarts.
+    Upgrade(Upgrade),
+    /// How far that is.
+    UpgradeOutlook,
+    /// Take that back.
+    CancelUpgrade,
     /// Install a package.
     Install(Install),
     /// Copy a package to the data partition, checked.
@@ -124,6 +132,40 @@ pub struct Install {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_expired: Option<String>,
 }
+
+/// An upgrade: every package on the way to a release, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Upgrade {
+    /// What is wanted in the end; nothing: the newest there is a way to.
+    #[serde(default)]
+    pub to: Option<PackageId>,
+    /// Why no time is left between sites for clients to follow; nothing: it is.
+    #[serde(default)]
+    pub no_soak: Option<String>,
+    /// The licence terms of every package on the way are accepted.
+    #[serde(default)]
+    pub accept_eula: bool,
+    /// Packages are taken from staging, and the depot is not asked.
+    #[serde(default)]
+    pub offline: bool,
+}
+
+impl Upgrade {
+    /// Refuses a reason that says nothing, or too much.
+    pub fn check(&self) -> crate::error::Result<()> {
+        let wrong = |reason: &&String| reason.trim().is_empty() || reason.chars().count() > REASON;
+        match self.no_soak.as_ref().filter(wrong) {
+            Some(_) => {
+                Err(Error::Usage(format!("the reason for leaving clients no time has 1 to {REASON} characters")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Characters of a reason.
+const REASON: usize = 400;
 
 /// What is to be staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{FactoryReset, Install, Network, Package, Problem, Request, Rollback, Stage, Wanted};
+use super::{FactoryReset, Install, Network, Package, Problem, Request, Rollback, Stage, Upgrade, Wanted};
 use crate::code::Code;
 
 /// One of the things a client can ask for.
@@ -15,7 +15,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 26] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -29,6 +29,9 @@ pub const ROUTES: [Route; 23] = [
     Route { method: "POST", path: "/v1/download-key", request: |_, body| empty(body, Request::DownloadKey) },
     Route { method: "POST", path: "/v1/texts", request: |_, body| json::<Wanted>(body).map(Request::Texts) },
     Route { method: "POST", path: "/v1/notes", request: |_, body| json::<Wanted>(body).map(Request::Notes) },
+    Route { method: "POST", path: "/v1/upgrade", request: |_, body| json::<Upgrade>(body).map(Request::Upgrade) },
+    Route { method: "GET", path: "/v1/upgrade", request: |_, _| Ok(Request::UpgradeOutlook) },
+    Route { method: "DELETE", path: "/v1/upgrade", request: |_, _| Ok(Request::CancelUpgrade) },
     Route { method: "POST", path: "/v1/eula", request: |_, body| json::<Package>(body).map(Request::Eula) },
     Route { method: "POST", path: "/v1/install", request: |_, body| json::<Install>(body).map(Request::Install) },
     Route { method: "POST", path: "/v1/stage", request: |_, body| json::<Stage>(body).map(Request::Stage) },

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Doing, Result};
 use crate::failed_boot;
-use crate::journal::{Entry, Record};
+use crate::journal::{Entry, Record, UpgradeEvent};
 use crate::lifecycle::silent;
 use crate::status::print_json;
 use crate::workplace::{self, Access, DATA, Workplace};
@@ -63,6 +63,14 @@ fn line(record: &Record) -> String {
             format!("{} {}, slot {}: {outcome}", action.verb, action.release, action.slot)
         }
         Entry::Note { release, slot, outcome } => format!("{release}, slot {slot}: {outcome}"),
+        Entry::Upgrade { to, event, reason } => {
+            let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            let reason = reason.as_ref().map(|reason| match event {
+                UpgradeEvent::Begun => format!(", without time for clients: {reason}"),
+                _ => format!(": {reason}"),
+            });
+            format!("upgrade to {to}: {event}{}", reason.unwrap_or_default())
+        }
         Entry::Reset { by } => format!("factory reset, asked for by {by}"),
         Entry::Licence { release, .. } => format!("licence {release}: installed"),
         Entry::Eula { release, digest } => format!("licence terms of {release} accepted ({})", digest.short()),

@@ -12,6 +12,7 @@ pub mod packages;
 pub mod progress;
 pub mod simple;
 pub mod updates;
+pub mod upgrade;
 
 use std::path::PathBuf;
 

@@ -22,7 +22,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use self::menu::{Dialog, Order};
 use self::screen::{View, screen};
 use crate::error::{Doing, Result};
+use crate::licence::Directory;
 use crate::lifecycle::{derive, silent, summarize};
+use crate::upgrade::look::of_this_machine;
 use crate::workplace::{self, Access, Workplace};
 use crate::{network, status};
 
@@ -82,12 +84,16 @@ fn look(report: &Path) -> Result<View> {
     let report = status::report(report)?;
     let lifecycle = Workplace::appliance(&report, None, Access::Look).ok().and_then(|workplace| {
         let facts = workplace.agent(&silent).facts().ok()?;
-        Some((derive(&facts), summarize(&facts)))
+        let licences = workplace.agent(&silent).licences(&Directory::new(Path::new(workplace::DATA))).ok()?;
+        let upgrade = of_this_machine(&facts, &licences)
+            .map(|told| told.map_or_else(|problem| problem, |outlook| outlook.summary));
+        Some(((derive(&facts), summarize(&facts)), upgrade))
     });
+    let (lifecycle, upgrade) = lifecycle.unzip();
     let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));
     let setting = network::setting().map_or_else(|problem| format!("setting unusable: {problem}"), |it| it.to_string());
-    Ok(View { report, lifecycle, failures, setting, addresses: network::addresses() })
+    Ok(View { report, lifecycle, upgrade: upgrade.flatten(), failures, setting, addresses: network::addresses() })
 }
 
 /// Runs the commands on this terminal, one after the other, until one fails; each says itself what it did.

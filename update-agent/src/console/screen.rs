@@ -22,6 +22,8 @@ pub struct View {
     pub report: BootReport,
     /// What the appliance is in the middle of; nothing when its records cannot be read.
     pub lifecycle: Option<(State, Summary)>,
+    /// How far an upgrade is, in words; nothing when none is under way.
+    pub upgrade: Option<String>,
     /// Starts that failed, newest last.
     pub failures: Vec<BootFailure>,
     /// How it gets its address.
@@ -87,6 +89,9 @@ fn facts(view: &View) -> Vec<String> {
             "the records of slots and boot state cannot be read; see update-agent status",
             2,
         ));
+    }
+    if let Some(upgrade) = &view.upgrade {
+        lines.extend(entries("upgrade", upgrade, 3));
     }
     let addresses = if view.addresses.is_empty() { "no address".into() } else { view.addresses.join(", ") };
     lines.extend(entries("network", &format!("{addresses} ({})", view.setting), 2));

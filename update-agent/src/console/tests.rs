@@ -52,6 +52,7 @@ fn view(state: State) -> View {
     View {
         report: sample(),
         lifecycle: Some((state, summary)),
+        upgrade: None,
         failures: Vec::new(),
         setting: "DHCP".into(),
         addresses: vec!["eth0 192.0.2.10/24".into()],

@@ -6,6 +6,10 @@
 use formats::manifest::Date;
 use serde::Serialize;
 
+use super::Places;
+use crate::lifecycle::Facts;
+use crate::workplace::now;
+
 /// The time by which is judged what is good and what is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +70,19 @@ impl Clock {
             _ => (seconds.saturating_add(YEAR / 2) / YEAR, "year"),
         };
         format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    }
+}
+
+impl Places {
+    /// The machine's clock, and the newest thing that was signed: the base that runs, and the list of the depot, which whoever signs only
+    /// the list cannot make younger than all its other metadata lets it be.
+    pub fn clock(&self, facts: &Facts) -> Clock {
+        let base = facts.home().map_or(0, |base| base.created);
+        let known = self.known();
+        let (index, good_until) =
+            known.map_or((0, 0), |known| (known.catalogue.index().created, known.depot.expires()));
+        let says = i64::try_from(now()).unwrap_or(i64::MAX);
+        Clock { says, signed: base.max(index.min(good_until)), good_until }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use formats::Bytes;
 use formats::digest::Hasher;
@@ -121,7 +121,7 @@ impl Download<'_> {
 
     fn copy(&self, mut body: Body<'_>, file: &mut File) -> Result<Stop> {
         let mut piece = vec![0; PIECE];
-        let (mut length, mut flushed) = (body.from, body.from);
+        let (mut length, mut flushed, mut last) = (body.from, body.from, Instant::now());
         loop {
             let read = body.read(&mut piece).map_err(|problem| fetcher_failed(&problem.to_string()))?;
             if read == 0 {
@@ -130,9 +130,9 @@ impl Download<'_> {
             file.write_all(piece.get(..read).unwrap_or_default()).doing(|| self.doing())?;
             length = length.saturating_add(read as u64);
             (self.progress)(Phase::Fetching, Bytes(length), self.target.length);
-            if length.saturating_sub(flushed) >= FLUSHED {
+            if length.saturating_sub(flushed) >= FLUSHED || last.elapsed() >= FLUSHED_AFTER {
                 file.sync_data().doing(|| self.doing())?;
-                flushed = length;
+                (flushed, last) = (length, Instant::now());
             }
         }
     }
@@ -167,5 +167,6 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(15),
 ];
 const PIECE: usize = 256 << 10;
-/// So much a power cut costs, at most, in bytes fetched again.
+/// So much a power cut costs, at most, in bytes fetched again; over slow lines less, what came in so much time.
 const FLUSHED: u64 = 8 << 20;
+const FLUSHED_AFTER: Duration = Duration::from_secs(1);

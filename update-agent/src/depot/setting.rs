@@ -39,6 +39,11 @@ impl Places {
         String::from_utf8(bytes).ok().filter(|name| is_name(name))
     }
 
+    /// The same, or a name nobody has: for those who only look.
+    pub fn appliance_or_nobody(&self) -> String {
+        self.appliance_kept().unwrap_or_else(|| "nobody".into())
+    }
+
     /// The appliance's name among all, drawn when it is first needed. It decides about rollout rings and nothing else; two copies of one
     /// disk have the same.
     pub fn appliance(&self) -> Result<String> {

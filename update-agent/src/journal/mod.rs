@@ -15,12 +15,13 @@ mod store;
 
 use std::io;
 
+use formats::catalogue::PackageId;
 use formats::journal::content;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, SlotId};
 
 pub use foreign::Foreign;
-pub use record::{Action, Entry, Floor, Outcome, Record, Release, Verb};
+pub use record::{Action, Entry, Floor, Outcome, Record, Release, UpgradeEvent, Verb};
 pub use store::{Directory, Memory, Store};
 
 use crate::certain::certain;
@@ -138,6 +139,11 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Remembers what becomes of an upgrade. The number of the record.
+    pub fn upgrade(&self, to: &[PackageId], event: UpgradeEvent, reason: Option<String>) -> Result<u64> {
+        self.write(Entry::Upgrade { to: to.to_vec(), event, reason })
+    }
+
     /// Keeps the room for what must be written down when there is no other any more.
     pub fn reserve(&self) -> Result<()> {
         self.store.reserve().doing(|| "keep room for the update journal".into())
@@ -181,6 +187,12 @@ impl History {
     fn newest(&self) -> u64 {
         let foreign = self.1.iter().map(|line| line.number);
         self.0.iter().map(|record| record.number).chain(foreign).max().unwrap_or(0)
+    }
+
+    /// The records after that number; all of them when it is not reached: then the journal was lost since.
+    pub fn since(&self, number: u64) -> impl Iterator<Item = &Record> {
+        let after = if self.newest() < number { 0 } else { number };
+        self.0.iter().filter(move |record| record.number > after)
     }
 
     /// True when the licence terms with this digest were accepted once.
@@ -277,6 +289,7 @@ impl History {
             | Entry::Decision { .. }
             | Entry::Licence { .. }
             | Entry::Floors { .. }
+            | Entry::Upgrade { .. }
             | Entry::Reset { .. } => None,
         });
         newest.map(|action| action.baseline.clone()).unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use formats::catalogue;
+use formats::catalogue::{self, PackageId};
 use formats::journal;
 use formats::manifest::{Kind, Manifest};
 use formats::{Digest, Guid, SlotId};
@@ -83,11 +83,35 @@ pub enum Entry {
         /// One for each package line.
         floors: Vec<Floor>,
     },
+    /// The way to a release that the appliance follows by itself.
+    Upgrade {
+        /// What is to be installed at its end.
+        to: Vec<PackageId>,
+        /// What became of it.
+        event: UpgradeEvent,
+        /// Why, when there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// A factory reset destroyed everything before; the initramfs program begins the new journal so.
     Reset {
         /// Who asked for it.
         by: String,
     },
+}
+
+/// What becomes of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpgradeEvent {
+    /// Somebody asked for it; the reason is why clients get no time.
+    Begun,
+    /// Everything wanted is installed.
+    Done,
+    /// It goes no further by itself.
+    Stopped,
+    /// Somebody took it back.
+    Cancelled,
 }
 
 /// Something the agent sets out to do.
@@ -206,6 +230,7 @@ impl Entry {
             | Self::Decision { .. }
             | Self::Licence { .. }
             | Self::Floors { .. }
+            | Self::Upgrade { .. }
             | Self::Reset { .. } => None,
         }
     }
@@ -228,7 +253,10 @@ impl Entry {
             Self::Begin { action } if !matches!(action.verb, Verb::Commit | Verb::Leave) => {
                 ROOM.saturating_sub(LAST_ROOM)
             }
-            Self::Eula { .. } | Self::Decision { .. } | Self::Licence { .. } => ROOM.saturating_sub(LAST_ROOM),
+            Self::Eula { .. }
+            | Self::Decision { .. }
+            | Self::Licence { .. }
+            | Self::Upgrade { event: UpgradeEvent::Begun, .. } => ROOM.saturating_sub(LAST_ROOM),
             _ => ROOM,
         }
     }
@@ -278,6 +306,17 @@ impl fmt::Display for Verb {
             Self::Rollback => "roll back to",
             Self::Disarm => "take back",
             Self::Leave => "leave",
+        })
+    }
+}
+
+impl fmt::Display for UpgradeEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begun => "begun",
+            Self::Done => "everything is installed",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
         })
     }
 }

@@ -294,6 +294,11 @@ fn all_there_is() -> Vec<Record> {
     entries.extend(outcomes.clone().map(|outcome| Entry::End { of: 7, action: full.clone(), outcome }));
     entries.extend(outcomes.map(|outcome| Entry::Note { release: site.clone(), slot: SlotId::A, outcome }));
     entries.push(Entry::Floors { floors: vec![Floor { kind: Kind::Base, name: "demo".into(), sequence: 9 }] });
+    let to: Vec<PackageId> = vec!["base/demo-2.0.0".parse().unwrap(), "site/app-2.0.0".parse().unwrap()];
+    for event in [UpgradeEvent::Begun, UpgradeEvent::Done, UpgradeEvent::Stopped, UpgradeEvent::Cancelled] {
+        let reason = (event == UpgradeEvent::Stopped).then(|| "not healthy".into());
+        entries.push(Entry::Upgrade { to: to.clone(), event, reason });
+    }
     entries.push(Entry::Reset { by: "root".into() });
     let licence = Release { kind: Kind::Licence, name: "demo-support".into(), ..release(4) };
     entries.push(Entry::Licence { release: licence, outcome: Outcome::Committed });

@@ -112,6 +112,9 @@ impl Desk {
                 let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).rollback(kind)?;
                 Ok(concluded(&workplace, &done))
             }),
+            Request::Upgrade(order) => self.begin("upgrade", by, move |desk, by, _| desk.begin_upgrade(&order, &by)),
+            Request::UpgradeOutlook => facts(value(&self.outlook()?)?),
+            Request::CancelUpgrade => facts(json!({ "steps": self.cancel_upgrade(&by)? })),
             Request::Network => facts(value(&network::facts(&self.data))?),
             Request::SetNetwork(wanted) => {
                 let wanted = wanted.checked()?;
@@ -162,23 +165,31 @@ impl Desk {
         if order.accept_expired.is_some() {
             return Err(only_bundles());
         }
-        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand) };
+        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand, &|| Ok(())) };
         let agreed = self.agreed(id, order.accept_eula, &by)?;
         let staged = self.stage_from_depot(id, true, hand)?;
         let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
         let mut steps: Vec<String> = agreed.into_iter().chain(staged.steps).collect();
-        steps.extend(self.install_file(&staged_order, by, hand)?);
+        steps.extend(self.install_file(&staged_order, by, hand, &|| Ok(()))?);
         if staged.fetched {
             self.staging().discard(&staged.id)?;
         }
         Ok(steps)
     }
 
-    fn install_file(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+    /// Installs a package that is here. `still` is asked once nobody else can change anything, and before anything is changed.
+    pub(super) fn install_file(
+        &self,
+        order: &Install,
+        by: String,
+        hand: &Hand,
+        still: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<String>> {
         let (file, name) = self.opened(&order.package)?;
         // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
         let mut package = self.read(file, &name)?;
         let workplace = self.change(by)?;
+        still()?;
         let progress = |phase, done, of| hand.show(phase, done, of);
         let agent = workplace.agent(&progress);
         let verified = package.verified().clone();
@@ -291,7 +302,7 @@ impl Desk {
 }
 
 /// Restarts, and lets nothing change the disk while the machine goes down, or until it is clear that it does not.
-fn go_down(workplace: Workplace) -> Result<()> {
+pub(super) fn go_down(workplace: Workplace) -> Result<()> {
     restart()?;
     let lock = workplace.into_lock();
     let held = thread::Builder::new().name("going down".into()).spawn(move || {

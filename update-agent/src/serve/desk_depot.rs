@@ -22,7 +22,7 @@ use crate::error::{At, Error, Result};
 use crate::lifecycle::{Facts, silent};
 use crate::source::{PackageFile, Source as _};
 use crate::staging::Staged;
-use crate::workplace::{Workplace, now};
+use crate::workplace::Workplace;
 
 impl Desk {
     /// Asks the depot.
@@ -72,15 +72,9 @@ impl Desk {
         Ok((setting, inventory, workplace, clock))
     }
 
-    /// The machine's clock, and the newest thing that was signed: the base that runs, and the list of the depot, which whoever signs only
-    /// the list cannot make younger than all its other metadata lets it be.
+    /// What time it is, as far as that is known.
     pub(super) fn clock(&self, facts: &Facts) -> Clock {
-        let base = facts.home().map_or(0, |base| base.created);
-        let known = self.depot.known();
-        let (index, good_until) =
-            known.map_or((0, 0), |known| (known.catalogue.index().created, known.depot.expires()));
-        let says = i64::try_from(now()).unwrap_or(i64::MAX);
-        Clock { says, signed: base.max(index.min(good_until)), good_until }
+        self.depot.clock(facts)
     }
 
     /// The packages that are staged.
@@ -146,7 +140,7 @@ impl Desk {
     }
 
     /// The same package where it is staged already. An error when it may not be had, or not installed yet, by what is known.
-    fn staged_already(&self, id: &PackageId, install: bool) -> Result<Option<FromDepot>> {
+    pub(super) fn staged_already(&self, id: &PackageId, install: bool) -> Result<Option<FromDepot>> {
         let Some(known) = self.depot.known_if_any()? else { return Ok(None) };
         let (_, inventory, workplace, clock) = self.place_in_fleet()?;
         let Some(entry) = known.catalogue.entries().get(id) else { return Ok(None) };

@@ -16,6 +16,7 @@ pub mod duties;
 pub mod job;
 pub mod keeper;
 pub mod overseer;
+pub mod upgrade;
 
 use std::fs;
 use std::io::Write as _;
@@ -85,6 +86,7 @@ fn keep(options: &Options) -> Option<Keeper> {
         network_hook: HOOK.into(),
         depot: Places::of_this_machine(),
     };
+    upgrade::follow(desk.clone());
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
     Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()
 }

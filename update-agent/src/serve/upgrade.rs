@@ -1,0 +1,361 @@
+//! Follows an upgrade: whenever the appliance is at rest, looks at how far it is and does the next step.
+//!
+//! Nothing is remembered from one look to the next but how long to wait after the depot did not answer. Each look derives everything
+//! anew ([`crate::upgrade::outlook`]), so it does not matter at which moment the machine was restarted, the agent killed or the power
+//! cut. A step is a job like any other: one at a time, refused while another is at work, shown by `job`.
+//!
+//! Steps are decided on a [`Road`], real ([`Desk`]) or simulated, and what is stopped stays stopped until somebody asks again.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use formats::catalogue::PackageId;
+
+use super::desk::{Desk, go_down};
+use super::job::Hand;
+use crate::api::{self, Install, Outcome, Package, Problem};
+use crate::code::Code;
+use crate::command::install::firmware_model;
+use crate::depot::offer;
+use crate::error::{Error, Result};
+use crate::journal::{Entry, UpgradeEvent};
+use crate::lifecycle::silent;
+use crate::serve::log;
+use crate::upgrade::look::{Depth, look, told};
+use crate::upgrade::outlook::{Next, Outlook, Seen, next, story};
+use crate::upgrade::store::Store;
+use crate::upgrade::{self, FORMAT, Stopped, Upgrade};
+use crate::workplace::{Workplace, now};
+
+/// The appliance, as far as an upgrade has to do with it.
+pub trait Road {
+    /// What somebody wants; nothing when nobody wants anything.
+    fn wanted(&self) -> Result<Option<Upgrade>>;
+    /// What the next step depends on.
+    fn seen(&self, upgrade: &Upgrade) -> Result<Seen>;
+    /// Installs a package, and restarts the machine when that is part of it.
+    fn install(&self, upgrade: &Upgrade, package: &PackageId) -> Result<()>;
+    /// Restarts the machine.
+    fn restart(&self, upgrade: &Upgrade) -> Result<()>;
+    /// Keeps why it goes no further.
+    fn stop(&self, upgrade: &Upgrade, problem: Problem) -> Result<()>;
+    /// Ends it: everything wanted is installed, or the journal says that it has ended.
+    fn end(&self, upgrade: &Upgrade) -> Result<()>;
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing is to be done before something changes or some time has passed.
+    Waited,
+    /// Something was done.
+    Moved,
+    /// The depot could not be asked, or the like: it is tried again.
+    Failed(Problem),
+}
+
+/// Looks, and does what follows.
+pub fn turn(road: &dyn Road, upgrade: &Upgrade) -> Result<Turn> {
+    let stop = |problem| road.stop(upgrade, problem).map(|()| Turn::Moved);
+    let done = match next(upgrade, &road.seen(upgrade)?) {
+        Next::Stopped | Next::Later(_) | Next::Wait(_) => return Ok(Turn::Waited),
+        Next::Forget | Next::Finish => return road.end(upgrade).map(|()| Turn::Moved),
+        Next::Stop(problem) => return stop(problem),
+        Next::Restart => road.restart(upgrade),
+        Next::Install(package) => road.install(upgrade, &package),
+    };
+    match done {
+        Ok(()) => Ok(Turn::Moved),
+        Err(problem) if may_pass(problem.reason()) => Ok(Turn::Failed(told(&problem))),
+        Err(problem) => stop(told(&problem)),
+    }
+}
+
+/// Whether the same may succeed later without anybody doing something about it here.
+const fn may_pass(code: Code) -> bool {
+    matches!(code, Code::DepotUnreachable | Code::DepotIncomplete | Code::FetcherFailed | Code::Busy)
+}
+
+/// When it is time for the next look.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The upgrade that was looked at last, by its record.
+    record: Option<u64>,
+    /// Failures in a row.
+    failures: usize,
+    /// Not before.
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether to look now. A new upgrade is looked at a little later: whoever asked for it reads the answer first.
+    fn is_due(&mut self, upgrade: &Upgrade, now: Instant) -> bool {
+        if self.record != Some(upgrade.record) {
+            *self = Self { record: Some(upgrade.record), failures: 0, due: now.checked_add(PAUSE) };
+        }
+        self.due.is_none_or(|due| now >= due)
+    }
+
+    /// Takes what came of a look. A line worth saying.
+    fn take(&mut self, turn: &Turn, now: Instant) -> Option<String> {
+        let (pause, line) = match turn {
+            Turn::Waited => (PAUSE, None),
+            Turn::Moved => {
+                self.failures = 0;
+                (PAUSE, None)
+            }
+            Turn::Failed(problem) => {
+                let pause = PAUSES.get(self.failures).or(PAUSES.last()).copied().unwrap_or(PAUSE);
+                self.failures = self.failures.saturating_add(1);
+                let line = format!("the upgrade tries again in {} s: {}", pause.as_secs(), problem.message);
+                (pause, Some(line))
+            }
+        };
+        self.due = now.checked_add(pause);
+        line
+    }
+}
+
+/// Follows upgrades for ever, in a thread of its own.
+pub(super) fn follow(desk: Desk) {
+    let follower = thread::Builder::new().name("upgrade".into()).spawn(move || {
+        let mut pace = Pace::default();
+        let mut said = None;
+        loop {
+            thread::sleep(TICK);
+            let wanted = desk.wanted();
+            let turned = match &wanted {
+                Ok(Some(upgrade)) if upgrade.stopped.is_none() => {
+                    if !pace.is_due(upgrade, Instant::now()) {
+                        continue;
+                    }
+                    turn(&desk, upgrade)
+                }
+                Ok(_) => continue,
+                Err(problem) => Ok(Turn::Failed(told(problem))),
+            };
+            let turned = turned.unwrap_or_else(|problem| Turn::Failed(told(&problem)));
+            let line = pace.take(&turned, Instant::now());
+            if line.is_some() && line != said {
+                if let Some(line) = &line {
+                    log(line);
+                }
+                said = line;
+            }
+            if wanted.is_err() {
+                thread::sleep(PAUSES.last().copied().unwrap_or(PAUSE));
+            }
+        }
+    });
+    if let Err(problem) = follower {
+        log(&format!("upgrades are not followed: {problem}"));
+    }
+}
+
+impl Desk {
+    /// Begins an upgrade: asks the depot, plans, keeps the intent. Nothing is installed by it; [`follow`] does that.
+    pub(super) fn begin_upgrade(&self, order: &api::Upgrade, by: &str) -> Result<Vec<String>> {
+        order.check()?;
+        let mut steps = if order.offline { Vec::new() } else { self.check()? };
+        self.none_under_way(&self.look()?)?;
+        let wanted = offer::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
+        let way = self.plan(&wanted)?;
+        steps.extend(way.sentences);
+        if way.plan.steps.is_empty() {
+            return Ok(steps);
+        }
+        let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
+        let workplace = self.change(by.to_owned())?;
+        self.none_under_way(&workplace)?;
+        let agent = workplace.agent(&silent);
+        // The record first: see the module that keeps the file.
+        let record = agent.journal.upgrade(&to, UpgradeEvent::Begun, order.no_soak.clone())?;
+        self.upgrades().save(&Upgrade {
+            format: FORMAT,
+            to,
+            no_soak: order.no_soak.clone(),
+            accept_eula: order.accept_eula,
+            offline: order.offline,
+            by: by.into(),
+            since: now(),
+            record,
+            stopped: None,
+        })?;
+        steps.push(
+            "the appliance follows this by itself, through its restarts; \"update-agent status\" says how far it is"
+                .into(),
+        );
+        Ok(steps)
+    }
+
+    fn none_under_way(&self, workplace: &Workplace) -> Result<()> {
+        let Some(present) = self.upgrades().load()? else { return Ok(()) };
+        let ended = story(&present, &workplace.agent(&silent).journal.history()?).ended;
+        if present.stopped.is_some() || ended {
+            return Ok(());
+        }
+        Err(Error::UpgradeUnderWay(self.outlook_of(present, workplace)?.summary))
+    }
+
+    /// Takes it back. A step that is on trial is judged all the same.
+    pub(super) fn cancel_upgrade(&self, by: &str) -> Result<Vec<String>> {
+        let workplace = self.change(by.to_owned())?;
+        let store = self.upgrades();
+        let goal = match store.load() {
+            Ok(None) => return Err(Error::NoUpgrade),
+            Ok(Some(upgrade)) => {
+                workplace.agent(&silent).journal.upgrade(&upgrade.to, UpgradeEvent::Cancelled, None)?;
+                format!("the upgrade to {}", upgrade.goal())
+            }
+            Err(Error::Kept(_)) => "an upgrade that is not understood".into(),
+            Err(problem) => return Err(problem),
+        };
+        store.remove()?;
+        Ok(vec![format!("{goal} is cancelled; what was installed stays, and what is on trial is still judged")])
+    }
+
+    /// How far it is; nothing when none is under way.
+    pub(super) fn outlook(&self) -> Result<Option<Outlook>> {
+        let Some(upgrade) = self.upgrades().load()? else { return Ok(None) };
+        self.outlook_of(upgrade, &self.look()?).map(Some)
+    }
+
+    fn outlook_of(&self, upgrade: Upgrade, workplace: &Workplace) -> Result<Outlook> {
+        let seen = self.seen_at(workplace, &upgrade, Depth::Whole)?;
+        Ok(Outlook::new(upgrade, &seen))
+    }
+
+    fn seen_at(&self, workplace: &Workplace, upgrade: &Upgrade, depth: Depth) -> Result<Seen> {
+        let agent = workplace.agent(&silent);
+        let (facts, licences) = (agent.facts()?, agent.licences(&self.licence_store())?);
+        let model = if workplace.is_image() { None } else { firmware_model() };
+        look(&self.depot, &facts, model, &licences, self.clock(&facts), upgrade, depth)
+    }
+
+    fn upgrades(&self) -> Store {
+        Store::new(&self.data)
+    }
+
+    /// Refused when it is not the one that is kept any more, or stopped: somebody took it back meanwhile.
+    fn still_wanted(&self, record: u64) -> Result<Upgrade> {
+        let kept = self.upgrades().load()?;
+        kept.filter(|kept| kept.record == record && kept.stopped.is_none()).ok_or(Error::NoUpgrade)
+    }
+
+    fn step(&self, upgrade: &Upgrade, package: &PackageId, by: &str, hand: &Hand) -> Result<Vec<String>> {
+        // Terms are asked for before anybody waits for a download.
+        let mut steps: Vec<String> = self.agreed(package, upgrade.accept_eula, by)?.into_iter().collect();
+        let staged = if upgrade.offline {
+            self.staged_already(package, true)?.ok_or_else(|| Error::NotStaged(package.to_string()))?
+        } else {
+            self.stage_from_depot(package, true, hand)?
+        };
+        let order = Install {
+            package: Package::Staged(staged.id.clone()),
+            hardware: None,
+            accept_eula: upgrade.accept_eula,
+            restart: false,
+            accept_expired: None,
+        };
+        steps.extend(staged.steps);
+        let record = upgrade.record;
+        steps.extend(self.install_file(&order, by.to_owned(), hand, &|| self.still_wanted(record).map(drop))?);
+        if staged.fetched {
+            self.staging().discard(&staged.id)?;
+        }
+        let workplace = self.change(by.to_owned())?;
+        let armed =
+            matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, upgrade::outlook::Rest::Armed { .. });
+        if armed && !workplace.is_image() {
+            go_down(workplace)?;
+            steps.push("restarting into it".into());
+        }
+        Ok(steps)
+    }
+
+    /// Has a job done and waits for its end.
+    fn job(
+        &self,
+        by: String,
+        work: impl FnOnce(&Self, &str, &Hand) -> Result<Vec<String>> + Send + 'static,
+    ) -> Result<()> {
+        let (desk, actor) = (self.clone(), by.clone());
+        let job = self.jobs.begin("upgrade", by, move |hand| work(&desk, &actor, hand))?;
+        loop {
+            thread::sleep(TICK);
+            match self.jobs.last().filter(|last| last.id == job.id) {
+                Some(api::Job { result: None, .. }) => {}
+                Some(api::Job { result: Some(Outcome::Failed(problem)), .. }) => return Err(Error::from(problem)),
+                // Another one began meanwhile: then this one has ended, and the next look shows how.
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Road for Desk {
+    fn wanted(&self) -> Result<Option<Upgrade>> {
+        self.upgrades().load()
+    }
+
+    fn seen(&self, upgrade: &Upgrade) -> Result<Seen> {
+        self.seen_at(&self.look()?, upgrade, Depth::Deciding)
+    }
+
+    fn install(&self, upgrade: &Upgrade, package: &PackageId) -> Result<()> {
+        let (upgrade, package) = (upgrade.clone(), package.clone());
+        let done = self.job(upgrade.by.clone(), move |desk, by, hand| desk.step(&upgrade, &package, by, hand));
+        match done {
+            // Taken back while it was fetched: the next look finds nothing to do.
+            Err(problem) if problem.reason() == Code::NoUpgrade => Ok(()),
+            done => done,
+        }
+    }
+
+    fn restart(&self, upgrade: &Upgrade) -> Result<()> {
+        let workplace = self.change(upgrade.by.clone())?;
+        self.still_wanted(upgrade.record)?;
+        if workplace.is_image() { Ok(()) } else { go_down(workplace) }
+    }
+
+    fn stop(&self, upgrade: &Upgrade, problem: Problem) -> Result<()> {
+        let workplace = self.change(upgrade.by.clone())?;
+        let Ok(kept) = self.still_wanted(upgrade.record) else { return Ok(()) };
+        let journal = workplace.agent(&silent).journal;
+        let history = journal.history()?;
+        let said = |entry: &Entry| matches!(entry, Entry::Upgrade { event: UpgradeEvent::Stopped, .. });
+        if !history.since(kept.record).any(|record| said(&record.entry)) {
+            journal.upgrade(&kept.to, UpgradeEvent::Stopped, Some(problem.message.clone()))?;
+        }
+        log(&format!("the upgrade to {} stopped: {} [{}]", kept.goal(), problem.message, problem.code));
+        self.upgrades().save(&Upgrade { stopped: Some(Stopped { time: now(), problem }), ..kept })
+    }
+
+    fn end(&self, upgrade: &Upgrade) -> Result<()> {
+        let workplace = self.change(upgrade.by.clone())?;
+        let Ok(kept) = self.still_wanted(upgrade.record) else { return Ok(()) };
+        let agent = workplace.agent(&silent);
+        if !story(&kept, &agent.journal.history()?).ended {
+            agent.journal.upgrade(&kept.to, UpgradeEvent::Done, None)?;
+            log(&format!("the upgrade to {} has come to its end", kept.goal()));
+        }
+        self.upgrades().remove()
+    }
+}
+
+/// Between two looks while nothing fails.
+const PAUSE: Duration = Duration::from_secs(4);
+const TICK: Duration = Duration::from_millis(500);
+/// After failures in a row.
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+];
+
+#[cfg(test)]
+#[path = "upgrade_tests.rs"]
+mod tests;

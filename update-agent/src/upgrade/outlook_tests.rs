@@ -1,0 +1,108 @@
+//! The table of what is done when, line by line.
+
+use formats::plan::Totals;
+use serde_json::json;
+
+use super::*;
+use crate::upgrade::{FORMAT, Stopped};
+
+fn upgrade() -> Upgrade {
+    Upgrade {
+        format: FORMAT,
+        to: vec!["site/app-2.0.0".parse().unwrap()],
+        no_soak: None,
+        accept_eula: false,
+        offline: false,
+        by: "user 0".into(),
+        since: 0,
+        record: 5,
+        stopped: None,
+    }
+}
+
+fn plan(packages: &[&str]) -> Plan {
+    let step = |package: &&str| {
+        let text = json!({"package": package, "reboot": false, "site-downtime": false, "client-upgrade": false,
+            "download": 1, "written": 1});
+        serde_json::from_value(text).unwrap()
+    };
+    Plan { steps: packages.iter().map(step).collect(), totals: Totals::default() }
+}
+
+fn seen(rest: Rest, packages: &[&str]) -> Seen {
+    let next_build = packages.first().map(|id| Digest::of(id.as_bytes()));
+    Seen { rest, story: Story::default(), way: Ok(plan(packages)), next_build, opens: None, now: 100 }
+}
+
+fn armed(what: &str) -> Rest {
+    Rest::Armed { build: Digest::of(what.as_bytes()), release: what.into() }
+}
+
+#[test]
+fn what_is_done_follows_from_what_is_seen() {
+    let later = |what: &str| Next::Later(what.into());
+    let base = ["base/os-1.1.0", "site/app-2.0.0"];
+    for (seen, wanted) in [
+        (seen(Rest::AtRest, &base), Next::Install(base[0].parse().unwrap())),
+        (seen(Rest::AtRest, &[]), Next::Finish),
+        (seen(Rest::Trial("x proves itself".into()), &base), later("x proves itself")),
+        (seen(Rest::Busy("a reset waits".into()), &[]), later("a reset waits")),
+        // Written by this upgrade, and the power went before the restart.
+        (seen(armed(base[0]), &base), Next::Restart),
+        // Somebody else's.
+        (seen(armed("other"), &base), later("other waits for a restart")),
+        (seen(armed("other"), &[]), later("other waits for a restart")),
+    ] {
+        assert_eq!(next(&upgrade(), &seen), wanted, "{seen:?}");
+    }
+}
+
+#[test]
+fn the_end_in_the_journal_counts_before_all_else_and_a_stop_before_the_rest() {
+    let problem = Problem { code: "blocked".into(), message: "no way".into() };
+    let mut at_rest = seen(Rest::AtRest, &["base/os-1.1.0"]);
+    at_rest.way = Err(problem.clone());
+    assert_eq!(next(&upgrade(), &at_rest), Next::Stop(problem.clone()));
+    let stopped = Upgrade { stopped: Some(Stopped { time: 1, problem }), ..upgrade() };
+    assert_eq!(next(&stopped, &at_rest), Next::Stopped);
+    at_rest.story.ended = true;
+    assert_eq!(next(&stopped, &at_rest), Next::Forget);
+}
+
+#[test]
+fn a_step_waits_for_its_time_and_not_longer() {
+    let mut seen = seen(Rest::AtRest, &["base/os-1.1.0"]);
+    for (not_before, wanted) in [(101, Next::Wait(101)), (100, Next::Install("base/os-1.1.0".parse().unwrap()))] {
+        seen.way.as_mut().unwrap().steps[0].not_before = Some(not_before);
+        assert_eq!(next(&upgrade(), &seen), wanted);
+    }
+}
+
+#[test]
+fn outside_the_maintenance_window_nothing_begins_and_a_restart_waits_too() {
+    let base = ["base/os-1.1.0"];
+    for rest in [Rest::AtRest, armed(base[0])] {
+        let mut seen = seen(rest, &base);
+        seen.opens = Some(200);
+        assert_eq!(next(&upgrade(), &seen), Next::Wait(200));
+        let summary = Outlook::new(upgrade(), &seen).summary;
+        assert!(summary.ends_with("not before 1970-01-01 00:03:20, when the maintenance window opens"), "{summary}");
+    }
+    // Of two waits the longer one counts; what is written already has waited for its clients.
+    let mut seen = seen(Rest::AtRest, &base);
+    (seen.opens, seen.way.as_mut().unwrap().steps[0].not_before) = (Some(200), Some(300));
+    assert_eq!(next(&upgrade(), &seen), Next::Wait(300));
+    // There is nothing to wait for at the end.
+    seen.way = Ok(plan(&[]));
+    assert_eq!(next(&upgrade(), &seen), Next::Finish);
+}
+
+#[test]
+fn a_release_on_trial_is_a_step_of_its_own_in_the_count() {
+    let mut seen = seen(Rest::Trial("os 1.1.0 proves itself".into()), &["site/app-2.0.0"]);
+    seen.story.kept = 2;
+    let outlook = Outlook::new(upgrade(), &seen);
+    assert_eq!(outlook.summary, "upgrade to site/app-2.0.0: step 3 of 4, os 1.1.0 proves itself; next site/app-2.0.0");
+    seen.way = Ok(plan(&[]));
+    assert!(Outlook::new(upgrade(), &seen).summary.ends_with("step 3 of 3, os 1.1.0 proves itself"));
+}
