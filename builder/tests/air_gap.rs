@@ -17,7 +17,6 @@ use builder::depot::ledger::{Account, Ledger};
 use builder::verify::verify_bundle;
 use depot::{NOW, Release, Shop};
 use formats::Digest;
-use formats::catalogue::PackageId;
 use formats::download_key::{DownloadKey, SignedKey};
 use formats::manifest::Kind;
 use formats::plan::{Options, Standing};
@@ -53,9 +52,10 @@ fn the_list_and_the_way_are_those_of_the_appliance_and_the_bundle_carries_them()
     assert_eq!((offers[0].size.0, offers[0].sha256), (bytes.len() as u64, Digest::of(&bytes)));
     assert_eq!((offers[0].notes.as_str(), offers[0].eula, offers[1].eula), ("# base 2.0.0\n", true, false));
 
-    let plan = shelf.way(inventory, None, Options::default()).unwrap();
-    let order: Vec<PackageId> = plan.steps.iter().map(|step| step.package.clone()).collect();
-    assert_eq!(order, ids(&["base/demo-base-2.0.0", "site/demo-site-2.0.0"]));
+    let order = shelf.bringing(inventory, None).unwrap().order();
+    assert_eq!(order, ids(&["licence/demo-licence-1.0.0", "base/demo-base-2.0.0", "site/demo-site-2.0.0"]));
+    let to_base = shelf.bringing(inventory, Some(&order[1])).unwrap();
+    assert_eq!(to_base.order(), order[1..2], "what is asked for, and what it takes");
     let contents = shelf.bundle(&inventory.appliance, order.clone(), NOW).unwrap();
     let path = shop.path("answer.path");
     contents.write(&path).unwrap();
@@ -67,8 +67,8 @@ fn the_list_and_the_way_are_those_of_the_appliance_and_the_bundle_carries_them()
     );
     assert_eq!(
         file.bundle.targets.len(),
-        6,
-        "index, two packages with notes, one with terms: {:?}",
+        8,
+        "index, three packages with notes, one with terms: {:?}",
         file.bundle.targets
     );
 
@@ -76,11 +76,23 @@ fn the_list_and_the_way_are_those_of_the_appliance_and_the_bundle_carries_them()
     let kept = Kept::from([("root.json".into(), fs::read(shop.depot.metadata("1.root.json")).unwrap())]);
     let mut fetch = |name: &str, limit: usize| Ok::<_, String>(file.bundle.fetch(name, limit));
     let seen = refresh(&kept, Freshness::Required { now: NOW + DAY }, &mut fetch).unwrap();
-    let name = order[0].target();
+    let name = order[1].target();
     let span = file.bundle.targets[&seen.target(&name).unwrap().path(&name)];
     let mut inside = Vec::new();
     file.package(span).unwrap().reader().unwrap().read_to_end(&mut inside).unwrap();
     assert_eq!(inside, bytes);
+}
+
+#[test]
+fn of_a_line_of_licences_the_newest_is_brought() {
+    let shop = shop();
+    for (version, sequence) in [("1.10.0", 10), ("1.9.0", 9)] {
+        shop.add(NOW, &Release::new(Kind::Licence, version, sequence)).unwrap();
+    }
+    let shelf = Shelf::open(&shop.depot, NOW).unwrap();
+    let bringing = shelf.bringing(&inventory(), None).unwrap();
+    assert_eq!(bringing.licences, ids(&["licence/demo-licence-1.10.0"]));
+    assert_eq!(bringing.sentences().last().unwrap(), "also: licence/demo-licence-1.10.0, at any time");
 }
 
 #[test]

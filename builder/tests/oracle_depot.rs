@@ -6,8 +6,10 @@ mod depot;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use builder::depot::Signers;
+use builder::depot::answer::Shelf;
 use depot::{Release, Served, Shop, python_tuf};
 use formats::Digest;
 use formats::catalogue::Entry;
@@ -116,4 +118,28 @@ fn the_server_serves_ranges_and_says_what_has_not_changed() {
     assert!(ask("GET /metadata/2.root.json HTTP/1.1").starts_with("HTTP/1.1 404"));
     assert!(ask("GET /.lock HTTP/1.1").starts_with("HTTP/1.1 404"));
     assert!(ask("POST /metadata/timestamp.json HTTP/1.1").starts_with("HTTP/1.1 405"));
+}
+
+#[test]
+fn another_client_reads_an_unpacked_bundle() {
+    let now = today();
+    let shop = Shop::at(now);
+    let base = Release::new(Kind::Base, "2.0.0-with-a-long-pre-release.20271231+and-more-of-it", 2);
+    let state = shop.add(now, &base).unwrap();
+    shop.add(now, &Release::new(Kind::Site, "2.0.0", 2)).unwrap();
+    let order: Vec<_> = state.catalogue().unwrap().entries().keys().cloned().collect();
+    let file = shop.path("x.path");
+    Shelf::open(&shop.depot, now).unwrap().bundle("one", order, now).unwrap().write(&file).unwrap();
+    let folder = shop.path("unpacked");
+    fs::create_dir(&folder).unwrap();
+    let tar = Command::new("tar").arg("-C").arg(&folder).arg("-xf").arg(&file).status().unwrap();
+    assert!(tar.success());
+    let served = Served::start(&folder);
+    let target = format!("base/demo-base-{}.pkg", base.version);
+    let seen = python_tuf(&served, &shop.depot.metadata("1.root.json"), &shop.path("state"), &target).unwrap();
+    let seen: Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!(seen["sha256"], hex::encode(Digest::of(&fs::read(shop.package(&base)).unwrap()).0));
+    let missing =
+        python_tuf(&served, &shop.depot.metadata("1.root.json"), &shop.path("state"), "site/demo-site-2.0.0.pkg");
+    assert!(missing.is_err(), "what was not asked for is not there");
 }

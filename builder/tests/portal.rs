@@ -102,6 +102,7 @@ fn from_the_form_to_a_bundle_that_verifies() {
         "<pre># base 2.0.0\n</pre>",
         "1. install base/demo-base-2.0.0",
         "2. install site/demo-site-2.0.0",
+        "also: licence/demo-licence-1.0.0",
         "<option value=\"site/demo-site-2.0.0\">",
     ] {
         assert!(listed.status == 200 && text.contains(wanted), "{wanted}: {text}");
@@ -120,7 +121,7 @@ fn from_the_form_to_a_bundle_that_verifies() {
     let path = visit.shop.path("taken.path");
     fs::write(&path, &whole.body).unwrap();
     let file = BundleFile::detect(&path).unwrap().unwrap();
-    assert_eq!(file.bundle.label.order.len(), 2);
+    assert_eq!(file.bundle.label.order.len(), 3);
     let report = builder::verify::verify_bundle(&file, &visit.shop.keys, NOW).unwrap();
     assert_eq!(report.failures(), 0, "{report}");
 
@@ -151,7 +152,7 @@ fn what_was_downloaded_too_often_or_by_another_key_is_refused_and_nothing_is_cou
     assert!(other.status == 409 && other.text().contains("--forget-key"), "{}", other.text());
     assert_eq!(fs::read(visit.shop.path("ledger")).unwrap(), before);
     let hidden = visit.post("/portal", &[("key", &key(9, |_| {}))]).text();
-    assert!(!hidden.contains("demo-base-2.0.0 is available") && hidden.contains("demo-licence-1.0.0"), "{hidden}");
+    assert!(!hidden.contains("SHA-256") && hidden.contains("1. install base/demo-base-2.0.0"), "{hidden}");
 }
 
 #[test]

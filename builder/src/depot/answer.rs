@@ -3,12 +3,13 @@
 //! The list and the way come from the very functions the appliance calls with the same catalogue ([`formats::plan`]), so that both
 //! sides say the same. What is handed out is counted elsewhere ([`super::ledger`]).
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use formats::bundle::{self, Label};
 use formats::catalogue::{Catalogue, PackageId};
 use formats::download_key::SignedKey;
-use formats::manifest::Date;
+use formats::manifest::{Date, Kind};
 use formats::plan::{self, Inventory, Options, Plan, Row, Standing, Target, candidates};
 use formats::tuf::Freshness;
 use formats::{Bytes, Digest, Error as FormatError};
@@ -26,6 +27,17 @@ pub struct Shelf<'a> {
     state: State,
     catalogue: Catalogue,
     now: i64,
+}
+
+/// What a bundle is to bring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bringing {
+    /// Licences that can be installed now, whatever else is: the newest of each line.
+    pub licences: Vec<PackageId>,
+    /// The way.
+    #[serde(flatten)]
+    pub plan: Plan,
 }
 
 /// One line of the list.
@@ -210,11 +222,49 @@ impl<'a> Shelf<'a> {
         plan.map_err(|blocked| Error::Refused(blocked.to_string()))
     }
 
+    /// What to bring to an appliance: the way to a package; or the one to the newest, and the licences that wait for it.
+    ///
+    /// # Errors
+    /// Those of [`Shelf::way`].
+    pub fn bringing(&self, inventory: &Inventory, to: Option<&PackageId>) -> Result<Bringing> {
+        let plan = self.way(inventory, to, Options::default())?;
+        let licences = if to.is_none() { self.licences(inventory) } else { Vec::new() };
+        Ok(Bringing { licences, plan })
+    }
+
+    fn licences(&self, inventory: &Inventory) -> Vec<PackageId> {
+        let rows = plan::list(inventory, &candidates(&self.catalogue, inventory, self.now)).into_iter();
+        let open = rows.filter(|row| row.package.kind() == Kind::Licence && row.standing == Standing::Available);
+        let mut newest: BTreeMap<String, (u64, PackageId)> = BTreeMap::new();
+        for id in open.map(|row| row.package) {
+            let sequence = self.catalogue.entries().get(&id).map_or(0, |entry| entry.sequence);
+            let known = newest.entry(id.name().to_owned()).or_insert_with(|| (sequence, id.clone()));
+            if known.0 < sequence {
+                *known = (sequence, id);
+            }
+        }
+        newest.into_values().map(|(_, id)| id).collect()
+    }
+
     /// The files of these packages as one bundle.
     pub fn bundle(&self, appliance: &str, order: Vec<PackageId>, created: i64) -> Result<Contents> {
         let product = self.state.index().product.clone();
         let label = Label { format: bundle::FORMAT, product, appliance: appliance.into(), order, created };
         Contents::of(self.depot, &self.state, &label)
+    }
+}
+
+impl Bringing {
+    /// Every package: licences first, because they wait for nothing, and the end of the way last.
+    pub fn order(&self) -> Vec<PackageId> {
+        let steps = self.plan.steps.iter().map(|step| step.package.clone());
+        self.licences.iter().cloned().chain(steps).collect()
+    }
+
+    /// Each step for people, and what else there is.
+    pub fn sentences(&self) -> Vec<String> {
+        let licences = self.licences.iter().map(|id| format!("also: {id}, at any time"));
+        self.plan.sentences().into_iter().chain(licences).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! `BKDK1-` and then Crockford's base32 of: the public key of the appliance, 32 bytes; fields, each a number, a length and a value; an
 //! ed25519 signature, 64 bytes, over `"bulkhead-download-key-v1\0" || SHA-256(public key and fields)`. All of it fits the dense mode of a
-//! QR code; with a usual inventory it has about 700 characters.
+//! QR code; with a usual inventory it has 500 to 850 characters.
 //!
 //! It guarantees that what is read was said by whoever has the private half of the key inside, unchanged. It is left to the depot whether it
 //! knows that key, whether the time is over, and for which product it answers. Nothing an appliance believes follows from a key:

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use builder::depot::answer::{Offer, Shelf, read_inventory, read_key};
+use builder::depot::answer::{Bringing, Offer, Shelf, read_inventory, read_key};
 use builder::depot::ledger::{Account, Event, Ledger, REISSUES};
 use builder::depot::{Depot, Hiding, bundle};
 use builder::{Error, Result};
@@ -11,7 +11,8 @@ use formats::bundle::EXTENSION;
 use formats::catalogue::PackageId;
 use formats::download_key::SignedKey;
 use formats::manifest::Date;
-use formats::plan::{Options, Plan};
+use formats::plan::Options;
+use serde::Serialize;
 use serde_json::json;
 
 use super::super::keys::now;
@@ -112,16 +113,17 @@ impl Answer {
         let ledger = self.counting.ledger();
         let account = ledger.as_ref().map(|ledger| ledger.account(&inventory.appliance)).transpose()?;
         let offers = stock.marked(inventory, account.as_ref(), self.counting.downloaded)?;
-        let plan = stock.way(inventory, self.to.as_ref(), Options::default());
+        let plan = stock.bringing(inventory, self.to.as_ref());
         if self.list {
-            return show(&offers, plan.as_ref().ok(), None, self.json);
+            let sentences = plan.as_ref().map(Bringing::sentences).unwrap_or_default();
+            return show(&offers, plan.as_ref().ok(), &sentences, None, self.json);
         }
         if !self.json {
             // Also when there is no way: the list says why.
-            show(&offers, None, None, false)?;
+            show(&offers, None::<&Bringing>, &[], None, false)?;
         }
         let plan = plan?;
-        let order: Vec<PackageId> = plan.steps.iter().map(|step| step.package.clone()).collect();
+        let order = plan.order();
         let contents = stock.bundle(&inventory.appliance, order.clone(), now()?)?;
         if let Some(ledger) = &ledger {
             // First written down, then handed out: see the ledger.
@@ -130,7 +132,7 @@ impl Answer {
         let path = self.output.unwrap_or_else(|| file_name(&signed).into());
         contents.write(&path)?;
         let written = Written { path: &path, contents: &contents };
-        show(if self.json { &offers } else { &[] }, Some(&plan), Some(&written), self.json)
+        show(if self.json { &offers } else { &[] }, Some(&plan), &plan.sentences(), Some(&written), self.json)
     }
 }
 
@@ -153,7 +155,7 @@ impl Planning {
         let depot = Depot::new(&self.directory);
         let stock = Shelf::open(&depot, now()?)?;
         let plan = stock.way(&inventory, self.to.as_ref(), Options { no_soak: self.no_soak })?;
-        show(&[], Some(&plan), None, self.json)
+        show(&[], Some(&plan), &plan.sentences(), None, self.json)
     }
 }
 
@@ -197,8 +199,13 @@ struct Written<'a> {
     contents: &'a bundle::Contents,
 }
 
-fn show(offers: &[Offer], plan: Option<&Plan>, written: Option<&Written<'_>>, json: bool) -> Result<()> {
-    let sentences = plan.map(Plan::sentences).unwrap_or_default();
+fn show(
+    offers: &[Offer],
+    plan: Option<&impl Serialize>,
+    sentences: &[String],
+    written: Option<&Written<'_>>,
+    json: bool,
+) -> Result<()> {
     if json {
         let bundle = written.map(|written| json!({"file": written.path, "size": written.contents.size()}));
         let facts = json!({"format": 1, "updates": offers, "plan": plan, "sentences": sentences, "bundle": bundle});

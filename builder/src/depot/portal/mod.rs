@@ -19,7 +19,6 @@ use std::time::Duration;
 use formats::Digest;
 use formats::catalogue::PackageId;
 use formats::download_key::SignedKey;
-use formats::plan::Options;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -121,7 +120,7 @@ impl Portal {
         let inventory = &signed.key().inventory;
         let account = self.ledger.account(&inventory.appliance)?;
         let offers = depot.marked(inventory, Some(&account), self.hiding)?;
-        let plan = depot.way(inventory, None, Options::default());
+        let plan = depot.bringing(inventory, None);
         let plan = plan.map_err(|error| error.to_string());
         Ok(page::list(&signed, &form.key, &offers, &plan, self.ledger.reissues))
     }
@@ -137,11 +136,11 @@ impl Portal {
                 Some(id.map_err(|error| Refusal::Visitor(StatusCode::BAD_REQUEST, error.to_string()))?)
             }
         };
-        let plan = depot.way(inventory, to.as_ref(), Options::default()).map_err(visitor)?;
-        if plan.steps.is_empty() {
+        let plan = depot.bringing(inventory, to.as_ref()).map_err(visitor)?;
+        let order = plan.order();
+        if order.is_empty() {
             return Err(Refusal::Visitor(StatusCode::CONFLICT, plan.sentences().concat()));
         }
-        let order: Vec<PackageId> = plan.steps.iter().map(|step| step.package.clone()).collect();
         // Whether the depot has it all is found out before it is counted.
         depot.bundle(&inventory.appliance, order.clone(), now)?;
         let id = self.ledger.issue(&signed, &order, now).map_err(visitor)?;

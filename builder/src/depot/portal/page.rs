@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use formats::Digest;
 use formats::download_key::SignedKey;
-use formats::plan::{Installed, Plan, Standing};
+use formats::plan::{Installed, Standing};
 use hyper::{Response, StatusCode, header};
 
-use super::super::answer::{Offer, Shelf, day};
+use super::super::answer::{Bringing, Offer, Shelf, day};
 use super::super::ranged::{self, Part};
 
 /// The form for a key.
@@ -30,7 +30,7 @@ pub(super) fn list(
     signed: &SignedKey,
     key: &str,
     offers: &[Offer],
-    plan: &Result<Plan, String>,
+    plan: &Result<Bringing, String>,
     reissues: u32,
 ) -> Response<Part> {
     let inventory = &signed.key().inventory;
@@ -82,14 +82,14 @@ fn row(content: &mut String, offer: &Offer, reissues: u32) {
 }
 
 /// The steps, and the form that takes them.
-fn way(content: &mut String, key: &str, offers: &[Offer], plan: &Plan) {
+fn way(content: &mut String, key: &str, offers: &[Offer], plan: &Bringing) {
     content.push_str("<h2>In this order</h2>\n");
     for sentence in plan.sentences() {
         paragraph(content, &sentence);
     }
     let open = |offer: &&Offer| matches!(offer.row.standing, Standing::Available | Standing::Blocked { .. });
     let choices: Vec<&Offer> = offers.iter().filter(open).collect();
-    if plan.steps.is_empty() && choices.is_empty() {
+    if plan.order().is_empty() && choices.is_empty() {
         return;
     }
     add(
