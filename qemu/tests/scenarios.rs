@@ -55,7 +55,9 @@ fn a_scenario_that_expects_something_else_fails_with_the_step_and_the_console() 
 fn every_scenario_file_is_right_and_named_in_the_documentation() {
     let text = std::fs::read_to_string(root().join("docs/scenarios.md")).unwrap();
     let (mut count, mut secure) = (0, 0);
-    for entry in std::fs::read_dir(root().join("qemu/scenarios")).unwrap() {
+    for entry in
+        ["qemu/scenarios", "qemu/release"].iter().flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap())
+    {
         let path = entry.unwrap().path();
         let file = std::fs::read_to_string(&path).unwrap();
         let scenario = Scenario::parse(&file, &path.display().to_string()).unwrap_or_else(|error| panic!("{error}"));
