@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use formats::catalogue::Entry;
 use formats::digest::Hasher;
 use formats::trust::TrustStore;
 use formats::tuf::{Refusal, Target, Why};
@@ -44,9 +45,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Whether it is this build.
-    pub fn is_build(&self, build: Digest) -> bool {
-        self.release.as_ref().is_some_and(|release| release.build_id == build)
+    /// Whether it is this package of a depot. One build may be released under two versions, and it is the version that somebody wants.
+    pub fn is(&self, entry: &Entry) -> bool {
+        self.release.as_ref().is_some_and(|release| {
+            (release.kind, &release.name, release.build_id) == (entry.kind, &entry.name, entry.build_id)
+                && release.version == entry.version.to_string()
+        })
     }
 }
 

@@ -211,14 +211,50 @@ fn a_bundle_brings_roots_list_and_packages_and_the_order_is_planned_here() {
 }
 
 #[test]
-fn installing_a_bundle_begins_with_the_first_step() {
+fn installing_a_bundle_begins_to_follow_its_way_among_its_packages() {
     let mut bench = Bench::new();
     let (base, site) = (bench.add(&release(Kind::Base, 2)), bench.add(&site_on_two()));
+    // The depot has more than the bundle brings.
+    bench.add(&release(Kind::Base, 3));
     let file = bench.bundle("way.path", &[&base, &site]);
     let text = bench.text(&["install", shown(&file)], 0);
-    assert!(text.contains("base slot B holds demo-base 2.0.0") && text.contains("starts on trial"), "{text}");
-    let text = bench.text(&["list"], 0);
-    assert!(text.contains("site/demo-site-30.0.0"), "{text}");
+    assert!(text.contains("the appliance follows this by itself"), "{text}");
+    let kept: Value = serde_json::from_slice(&fs::read(bench.path("data/bulkhead/upgrade.json")).unwrap()).unwrap();
+    assert_eq!(kept["offline"], true, "{kept}");
+    let both = serde_json::json!(["base/demo-base-2.0.0", "site/demo-site-30.0.0"]);
+    assert_eq!((&kept["to"], &kept["among"]), (&both, &both));
+    let text = bench.text(&["install", shown(&file)], 5);
+    assert!(text.contains("[upgrade-under-way]"), "{text}");
+}
+
+#[test]
+fn one_build_released_under_two_versions_is_two_packages() {
+    let mut bench = Bench::new();
+    let first = release(Kind::Site, 30);
+    // The same content, and so the same build, under a later version.
+    let again = release_with(Kind::Site, 31, |manifest| {
+        manifest.build_id = first.verified.manifest().build_id;
+    });
+    let ids = [bench.add(&first), bench.add(&again)];
+    for id in &ids {
+        let text = bench.text(&["stage", shown(&bench.bundle("one.path", &[id]))], 0);
+        assert!(text.contains("is staged as"), "{text}");
+    }
+    assert_eq!(bench.staged(), ["demo-site 30.0.0", "demo-site 31.0.0"]);
+    let text = bench.text(&["install", &ids[1].to_string()], 0);
+    assert!(text.contains("demo-site 31.0.0"), "{text}");
+}
+
+#[test]
+fn a_bundle_in_the_wrong_order_gives_the_sentence_that_says_what_comes_first() {
+    let mut bench = Bench::new();
+    let base = bench.add(&release(Kind::Base, 2));
+    let site = bench.add(&site_on_two());
+    let text = bench.text(&["install", shown(&bench.bundle("half.path", &[&site]))], 5);
+    assert!(text.contains("site/demo-site-30.0.0") && text.contains("[blocked]"), "{text}");
+    assert_eq!(bench.staged(), [""; 0]);
+    bench.text(&["stage", shown(&bench.bundle("whole.path", &[&base, &site]))], 0);
+    assert_eq!(bench.staged().len(), 2);
 }
 
 #[test]
@@ -266,24 +302,22 @@ fn a_bundle_goes_through_the_same_checks_as_a_depot() {
             "[depot-untrusted]",
         ),
         ("swapped bytes", "demo", changed(&|files| files.get_mut(&package).unwrap()[3000] ^= 1), "[depot-untrusted]"),
-        ("no package", "demo", changed(&|files| drop(files.remove(&package))), "[blocked]"),
+        ("no package", "demo", changed(&|files| drop(files.remove(&package))), "[wrong-member]"),
         (
             "a package of another length",
             "demo",
             changed(&|files| files.get_mut(&package).unwrap().push(0)),
-            "[blocked]",
+            "[wrong-member]",
         ),
         ("a package nobody signed", "demo", unsigned, "[bad-signature]"),
     ] {
         let file = bench.bundle_of("bad.path", product, &[&base], &files);
         let text = bench.text(
             &["install", shown(&file)],
-            if code == "[blocked]" {
-                5
-            } else if code == "[depot-incomplete]" {
-                6
-            } else {
-                4
+            match code {
+                "[wrong-member]" => 3,
+                "[depot-incomplete]" => 6,
+                _ => 4,
             },
         );
         assert!(text.contains(code), "{what}: {text}");

@@ -119,8 +119,8 @@ impl Opened {
     /// A reader of one of its targets.
     pub fn target(&self, name: &str, target: &Target) -> Result<impl Read + use<>> {
         let path = target.path(name);
-        let span = *self.bundle.targets.get(&path).ok_or_else(|| self.without(&path))?;
-        self.span(span)
+        let span = self.bundle.targets.get(&path).filter(|span| span.size == target.length);
+        self.span(*span.ok_or_else(|| self.without(&path))?)
     }
 
     fn span(&self, span: Span) -> Result<std::io::Take<File>> {
@@ -131,7 +131,8 @@ impl Opened {
     }
 
     fn without(&self, path: &str) -> Error {
-        let problem = format!("it has no \"{path}\"");
+        let problem =
+            format!("it has no \"{path}\" of the length that was signed for; copy it again, or have it made anew");
         let cause = formats::Error::damaged("path bundle", Damage::WrongMember, problem);
         Error::Content { place: self.name.clone(), cause }
     }

@@ -186,7 +186,7 @@ fn entitlement(until: Date, clock: Clock) -> String {
 }
 
 fn update(entry: &Entry, row: Row, staged: &[Staged]) -> Update {
-    let staged = staged.iter().find(|one| one.is_build(entry.build_id)).map(|one| one.id.clone());
+    let staged = staged.iter().find(|one| one.is(entry)).map(|one| one.id.clone());
     let mut summary = row.summary();
     if staged.is_some() && row.standing != Standing::Installed {
         summary.push_str("; it is staged");

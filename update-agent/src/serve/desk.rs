@@ -156,11 +156,11 @@ impl Desk {
     }
 
     /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
-    pub(super) fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+    fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
         if let Package::File(path) = &order.package
             && let Some(bundle) = bundle(path)?
         {
-            return self.install_bundle(bundle, order, by, hand);
+            return self.install_bundle(bundle, order, &by, hand);
         }
         if order.accept_expired.is_some() {
             return Err(only_bundles());

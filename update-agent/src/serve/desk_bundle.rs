@@ -8,12 +8,13 @@ use std::path::Path;
 
 use formats::Bytes;
 use formats::catalogue::{Entry, PackageId};
+use formats::plan::Plan;
 use formats::tuf::Refusal;
 
 use super::desk::{Desk, open};
 use super::job::Hand;
 use crate::airgap::bundle::{self, Opened, Taken};
-use crate::api::{Install, Package};
+use crate::api::Install;
 use crate::depot::Trouble;
 use crate::depot::clock::{Clock, day};
 use crate::depot::offer::{self, Wanted, Way};
@@ -25,8 +26,8 @@ use crate::lifecycle::silent;
 pub(super) struct Staged {
     /// What was done, a sentence each.
     pub(super) steps: Vec<String>,
-    /// The packages that lead to its end, in order; none when that is reached.
-    pub(super) order: Vec<PackageId>,
+    /// The way to its end; no steps when that is reached.
+    pub(super) way: Plan,
 }
 
 impl Desk {
@@ -53,23 +54,28 @@ impl Desk {
         self.keep_texts(&bundle, &known, &way)?;
         self.stage_missing(&bundle, &known, &way, hand, &mut steps)?;
         steps.extend(way.sentences);
-        Ok(Staged { steps, order: way.plan.steps.into_iter().map(|step| step.package).collect() })
+        Ok(Staged { steps, way: way.plan })
     }
 
-    /// Takes a bundle in and installs the first package of its way; the others are staged, and installed by their ids when it is their turn.
-    pub(super) fn install_bundle(
-        &self,
-        bundle: Opened,
-        order: &Install,
-        by: String,
-        hand: &Hand,
-    ) -> Result<Vec<String>> {
-        let Staged { mut steps, order: way } = self.stage_bundle(bundle, order.accept_expired.as_deref(), &by, hand)?;
-        if let Some(first) = way.into_iter().next() {
-            let first = Install { package: Package::Depot(first), accept_expired: None, ..order.clone() };
-            steps.extend(self.install(&first, by, hand)?);
+    /// Takes a bundle in, and begins to follow its way through the restarts it takes.
+    pub(super) fn install_bundle(&self, bundle: Opened, order: &Install, by: &str, hand: &Hand) -> Result<Vec<String>> {
+        self.none_under_way(&self.look()?)?;
+        let Staged { mut steps, way } = self.stage_bundle(bundle, order.accept_expired.as_deref(), by, hand)?;
+        if !way.steps.is_empty() {
+            steps.push(self.begin_bundle(&way, order.accept_eula, by)?);
         }
         Ok(steps)
+    }
+
+    /// Removes what is staged of these packages.
+    pub(super) fn discard_all(&self, packages: &[PackageId]) -> Result<()> {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        let known = self.depot.known()?;
+        let entries: Vec<&Entry> = packages.iter().filter_map(|id| known.catalogue.entries().get(id)).collect();
+        let mut staged = self.staged()?.into_iter().filter(|one| entries.iter().any(|entry| one.is(entry)));
+        staged.try_for_each(|one| self.staging().discard(&one.id))
     }
 
     fn learnt(
@@ -103,18 +109,27 @@ impl Desk {
         Ok(learnt.known)
     }
 
-    /// The way to the end of a bundle, among what it carries and what is staged.
+    /// The way to the newest of the packages a bundle names, all of which it has to carry.
     fn way_of(&self, bundle: &Opened, known: &Known) -> Result<Way> {
+        let order = &bundle.label().order;
+        for id in order {
+            let name = id.target();
+            let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
+            bundle.target(&name, target)?;
+        }
         // Anew: what was learnt may have moved the clock and the keys.
-        let (_, inventory, workplace, clock) = self.place_in_fleet()?;
-        let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
-        let carried = |entry: &Entry| {
-            let name = entry.id().target();
-            known.depot.target(&name).is_some_and(|target| bundle.has(&name, target))
+        let (_, inventory, _, clock) = self.place_in_fleet()?;
+        let way = |to: Option<PackageId>| {
+            let wanted = Wanted { to, no_soak: false };
+            let carried = |entry: &Entry| order.contains(&entry.id());
+            offer::way_with(&known.catalogue, &inventory, &wanted, clock.now(), carried)
         };
-        let at_hand = |entry: &Entry| carried(entry) || staged.iter().any(|one| one.is_build(entry.build_id));
-        let wanted = Wanted { to: bundle.label().order.last().cloned(), no_soak: false };
-        offer::way_with(&known.catalogue, &inventory, &wanted, clock.now(), at_hand)
+        let newest = way(None)?;
+        match order.last() {
+            // It does not lead there: is it installed, or what stands in the way?
+            Some(last) if newest.plan.steps.iter().all(|step| step.package != *last) => way(Some(last.clone())),
+            _ => Ok(newest),
+        }
     }
 
     fn stage_missing(
@@ -129,8 +144,7 @@ impl Desk {
         let trust = self.package_trust(workplace.trust())?;
         let staged = self.staging().list(&trust, &self.program)?;
         let entries = way.plan.steps.iter().filter_map(|step| known.catalogue.entries().get(&step.package));
-        let missing: Vec<&Entry> =
-            entries.filter(|entry| !staged.iter().any(|one| one.is_build(entry.build_id))).collect();
+        let missing: Vec<&Entry> = entries.filter(|entry| !staged.iter().any(|one| one.is(entry))).collect();
         let length = missing.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size.0));
         let progress = |phase, done, of| hand.show(phase, done, of);
         if !missing.is_empty() {

@@ -146,7 +146,7 @@ impl Desk {
         let Some(entry) = known.catalogue.entries().get(id) else { return Ok(None) };
         let trust = self.package_trust(workplace.trust())?;
         let staged = self.staging().list(&trust, &self.program)?;
-        let Some(staged) = staged.into_iter().find(|one| one.is_build(entry.build_id)) else { return Ok(None) };
+        let Some(staged) = staged.into_iter().find(|one| one.is(entry)) else { return Ok(None) };
         offer::wanted(&known.catalogue, &inventory, id, install, clock.now())?;
         let steps = vec![format!("{id} is staged as {}", staged.id)];
         Ok(Some(FromDepot { id: staged.id, steps, fetched: false }))
@@ -156,7 +156,7 @@ impl Desk {
     pub(super) fn staged_from_depot(&self, id: &PackageId) -> Result<(File, String)> {
         let known = self.depot.known()?;
         let entry = known.catalogue.entries().get(id).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
-        let staged = self.staged()?.into_iter().find(|one| one.is_build(entry.build_id));
+        let staged = self.staged()?.into_iter().find(|one| one.is(entry));
         self.staging().open(&staged.ok_or_else(|| Error::NotStaged(id.to_string()))?.id)
     }
 }

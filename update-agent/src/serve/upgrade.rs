@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::catalogue::PackageId;
+use formats::plan::Plan;
 
 use super::desk::{Desk, go_down};
 use super::job::Hand;
@@ -161,10 +162,27 @@ impl Desk {
         let wanted = offer::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
         let way = self.plan(&wanted)?;
         steps.extend(way.sentences);
-        if way.plan.steps.is_empty() {
-            return Ok(steps);
+        if !way.plan.steps.is_empty() {
+            let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
+            steps.push(self.keep_upgrade(to, Vec::new(), order, by)?);
         }
-        let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
+        Ok(steps)
+    }
+
+    /// Begins to follow the way of a bundle, whose packages are staged.
+    pub(super) fn begin_bundle(&self, way: &Plan, accept_eula: bool, by: &str) -> Result<String> {
+        let order = api::Upgrade { accept_eula, offline: true, ..api::Upgrade::default() };
+        let among = way.steps.iter().map(|step| step.package.clone()).collect();
+        self.keep_upgrade(upgrade::ends(way), among, &order, by)
+    }
+
+    fn keep_upgrade(
+        &self,
+        to: Vec<PackageId>,
+        among: Vec<PackageId>,
+        order: &api::Upgrade,
+        by: &str,
+    ) -> Result<String> {
         let workplace = self.change(by.to_owned())?;
         self.none_under_way(&workplace)?;
         let agent = workplace.agent(&silent);
@@ -176,19 +194,18 @@ impl Desk {
             no_soak: order.no_soak.clone(),
             accept_eula: order.accept_eula,
             offline: order.offline,
+            among,
             by: by.into(),
             since: now(),
             record,
             stopped: None,
         })?;
-        steps.push(
-            "the appliance follows this by itself, through its restarts; \"update-agent status\" says how far it is"
-                .into(),
-        );
-        Ok(steps)
+        Ok("the appliance follows this by itself, through its restarts; \"update-agent status\" says how far it is"
+            .into())
     }
 
-    fn none_under_way(&self, workplace: &Workplace) -> Result<()> {
+    /// Refused while one is under way.
+    pub(super) fn none_under_way(&self, workplace: &Workplace) -> Result<()> {
         let Some(present) = self.upgrades().load()? else { return Ok(()) };
         let ended = story(&present, &workplace.agent(&silent).journal.history()?).ended;
         if present.stopped.is_some() || ended {
@@ -338,6 +355,10 @@ impl Road for Desk {
         if !story(&kept, &agent.journal.history()?).ended {
             agent.journal.upgrade(&kept.to, UpgradeEvent::Done, None)?;
             log(&format!("the upgrade to {} has come to its end", kept.goal()));
+        }
+        // What a bundle brought was for this, and is installed. What cannot be removed stays staged, and is listed so.
+        if let Err(problem) = self.discard_all(&kept.among) {
+            log(&problem.to_string());
         }
         self.upgrades().remove()
     }

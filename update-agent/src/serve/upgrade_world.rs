@@ -118,6 +118,7 @@ impl World {
             no_soak: None,
             accept_eula: false,
             offline: false,
+            among: Vec::new(),
             by,
             since: 7,
             record,

@@ -34,6 +34,9 @@ pub struct Upgrade {
     /// Packages are taken from staging, and the depot is not asked.
     #[serde(default)]
     pub offline: bool,
+    /// The packages to choose from, those of a path bundle; none: whatever the depot lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub among: Vec<PackageId>,
     /// Who asked for it.
     pub by: String,
     /// When, seconds since 1970 by the machine's clock.
@@ -74,7 +77,8 @@ impl Upgrade {
     /// # Errors
     /// [`Blocked`]: there is none any more, for example because a package was withdrawn meanwhile.
     pub fn way(&self, catalogue: &Catalogue, inventory: &Inventory, now: i64) -> Result<Plan, Blocked> {
-        let candidates = candidates(catalogue, inventory, now);
+        let mut candidates = candidates(catalogue, inventory, now);
+        candidates.retain(|one| self.among.is_empty() || self.among.contains(&one.entry.id()));
         let options = plan::Options { no_soak: self.no_soak.is_some() };
         let to = |id: &PackageId| plan::plan(inventory, &candidates, &Target::Package(id.clone()), options);
         let left: Vec<&PackageId> = self.to.iter().filter(|id| !is_installed(catalogue, inventory, id)).collect();

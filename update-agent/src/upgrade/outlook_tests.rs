@@ -13,6 +13,7 @@ fn upgrade() -> Upgrade {
         no_soak: None,
         accept_eula: false,
         offline: false,
+        among: Vec::new(),
         by: "user 0".into(),
         since: 0,
         record: 5,

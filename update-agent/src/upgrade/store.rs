@@ -57,7 +57,8 @@ impl Store {
     }
 }
 
-const LONGEST: usize = 16 << 10;
+/// A bundle has at most 256 packages to choose from.
+const LONGEST: usize = 64 << 10;
 /// A base and a site.
 const MOST: usize = 2;
 
@@ -76,6 +77,7 @@ mod tests {
             no_soak: Some("nobody is logged in".into()),
             accept_eula: true,
             offline: false,
+            among: Vec::new(),
             by: "user 0".into(),
             since: 7,
             record: 3,
