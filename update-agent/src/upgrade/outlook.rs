@@ -56,8 +56,8 @@ pub struct Story {
     pub ended: bool,
     /// The release that was left, and why.
     pub left: Option<(Release, String)>,
-    /// How many releases were kept.
-    pub kept: usize,
+    /// The releases that were kept.
+    pub kept: Vec<Release>,
 }
 
 /// What is to be done.
@@ -124,6 +124,9 @@ pub fn next(upgrade: &Upgrade, seen: &Seen) -> Next {
             _ => Next::Finish,
         };
     };
+    if let Some(problem) = circle(step, &seen.story) {
+        return Next::Stop(problem);
+    }
     let ours = match &seen.rest {
         Rest::Armed { build, release } if seen.next_build != Some(*build) => {
             return Next::Later(format!("{release} waits for a restart"));
@@ -138,12 +141,26 @@ pub fn next(upgrade: &Upgrade, seen: &Seen) -> Next {
     }
 }
 
+/// A step that was done already must not be done for ever: whatever brings it back, somebody has to look.
+fn circle(step: &Step, story: &Story) -> Option<Problem> {
+    let id = &step.package;
+    let same = |one: &&Release| {
+        (one.kind, one.name.as_str()) == (id.kind(), id.name()) && one.version == id.version().to_string()
+    };
+    let again = story.kept.iter().find(same)?;
+    let message = format!(
+        "{again} was installed and kept since this upgrade began, and does not run any more: \"update-agent history\" says what became of \
+         it; \"update-agent upgrade\" goes on from here"
+    );
+    Some(Problem { code: Code::UpgradeStopped.word().into(), message })
+}
+
 impl Outlook {
     /// What clients are told.
     pub fn new(upgrade: Upgrade, seen: &Seen) -> Self {
         let left = seen.way.as_ref().map_or_else(|_| Vec::new(), |plan| plan.steps.clone());
         let summary = summary(&upgrade, seen, &left);
-        Self { upgrade, done: seen.story.kept, left, summary }
+        Self { upgrade, done: seen.story.kept.len(), left, summary }
     }
 }
 
@@ -153,7 +170,7 @@ fn summary(upgrade: &Upgrade, seen: &Seen, left: &[Step]) -> String {
         return format!("{goal} stopped on {}: {}", date(stopped.time), stopped.problem.message);
     }
     let trial = usize::from(matches!(seen.rest, Rest::Trial(_)));
-    let done = seen.story.kept;
+    let done = seen.story.kept.len();
     let all = done.saturating_add(trial).saturating_add(left.len());
     let number = done.saturating_add(1).min(all);
     let next = left.first().map(|step| step.package.to_string());
@@ -239,7 +256,7 @@ pub fn story(upgrade: &Upgrade, history: &History) -> Story {
             _ => {}
         }
     }
-    story.kept = kept.len();
+    story.kept = kept.into_iter().cloned().collect();
     story
 }
 

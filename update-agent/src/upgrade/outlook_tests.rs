@@ -70,6 +70,21 @@ fn the_end_in_the_journal_counts_before_all_else_and_a_stop_before_the_rest() {
     assert_eq!(next(&stopped, &at_rest), Next::Forget);
 }
 
+fn release(name: &str, version: &str) -> Release {
+    let build_id = Digest::of(version.as_bytes());
+    Release { kind: Kind::Base, name: name.into(), version: version.into(), build_id, sequence: 1 }
+}
+
+#[test]
+fn a_step_that_was_done_and_comes_back_stops_the_upgrade() {
+    let mut seen = seen(Rest::AtRest, &["base/os-1.1.0"]);
+    seen.story.kept = vec![release("os", "1.0.1"), release("other", "1.1.0")];
+    assert_eq!(next(&upgrade(), &seen), Next::Install("base/os-1.1.0".parse().unwrap()));
+    seen.story.kept.push(release("os", "1.1.0"));
+    let Next::Stop(problem) = next(&upgrade(), &seen) else { panic!("it would go in circles") };
+    assert!(problem.message.contains("os 1.1.0 was installed and kept"), "{problem:?}");
+}
+
 #[test]
 fn a_step_waits_for_its_time_and_not_longer() {
     let mut seen = seen(Rest::AtRest, &["base/os-1.1.0"]);
@@ -101,7 +116,7 @@ fn outside_the_maintenance_window_nothing_begins_and_a_restart_waits_too() {
 #[test]
 fn a_release_on_trial_is_a_step_of_its_own_in_the_count() {
     let mut seen = seen(Rest::Trial("os 1.1.0 proves itself".into()), &["site/app-2.0.0"]);
-    seen.story.kept = 2;
+    seen.story.kept = vec![release("os", "1.0.1"), release("os", "1.1.0")];
     let outlook = Outlook::new(upgrade(), &seen);
     assert_eq!(outlook.summary, "upgrade to site/app-2.0.0: step 3 of 4, os 1.1.0 proves itself; next site/app-2.0.0");
     seen.way = Ok(plan(&[]));
