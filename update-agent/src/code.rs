@@ -160,6 +160,10 @@ codes! {
     NotOffered = "not-offered", 5;
     /// Signed with keys the running base does not know.
     UnknownToBase = "unknown-to-base", 5;
+    /// The maintenance window is closed, or closes too soon.
+    OutsideWindow = "outside-window", 5;
+    /// Nobody is told anything by mail.
+    NoMail = "no-mail", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.
@@ -182,6 +186,8 @@ codes! {
     DepotIncomplete = "depot-incomplete", 6;
     /// The process that fetches died, lied or hung.
     FetcherFailed = "fetcher-failed", 6;
+    /// A mail server does not take a letter.
+    MailNotSent = "mail-not-sent", 6;
     /// The site could not be switched, and the one before runs again.
     SiteNotSwitched = "site-not-switched", 6;
     /// The site could not be switched, and the one before does not run either.

@@ -4,7 +4,8 @@
 //! state blocks, `journal` remembers, `disk` is the door to all of them. `serve` feeds the watchdog and commits the slot the machine
 //! runs from once it is healthy; `status` says what runs, what is on trial, what failed and why, and what the next restart does.
 //!
-//! `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights.
+//! `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights. `calendar` decides what is done by itself and
+//! when, `mail` tells people.
 //!
 //! What bytes mean is the business of `formats`; verifying and mounting happened before, in the initramfs program.
 
@@ -14,6 +15,7 @@
 
 pub mod airgap;
 pub mod api;
+pub mod calendar;
 pub mod certain;
 pub mod code;
 pub mod command;
@@ -31,6 +33,7 @@ pub mod judge;
 mod kernel_log;
 pub mod licence;
 pub mod lifecycle;
+pub mod mail;
 mod named_file;
 pub mod network;
 pub mod notes;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    download_key, factory_reset, health, history, install, licences, network, notes, packages, simple, updates, upgrade,
+    download_key, factory_reset, health, history, install, licences, mail, network, notes, packages, simple, updates,
+    upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, console, fetch, reader, serve, status};
@@ -66,6 +67,8 @@ enum Command {
     Notes(notes::Options),
     /// Install everything on the way to a release, in order, through restarts
     Upgrade(upgrade::Options),
+    /// Say who is told about updates by mail, or send a test
+    Mail(mail::Options),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
@@ -114,6 +117,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::DownloadKey(options) => download_key::run(options),
         Command::Notes(options) => notes::run(options),
         Command::Upgrade(options) => upgrade::run(options),
+        Command::Mail(options) => mail::run(options),
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadPackage => reader::child::run(),

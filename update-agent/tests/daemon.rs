@@ -659,6 +659,8 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/upgrade", "/v1/upgrade", Value::Null),
         ("POST", "/v1/upgrade", "/v1/upgrade", json!({ "no-soak": "a new fleet" })),
         ("DELETE", "/v1/upgrade", "/v1/upgrade", Value::Null),
+        ("GET", "/v1/mail", "/v1/mail", Value::Null),
+        ("POST", "/v1/mail", "/v1/mail", Value::Null),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
@@ -685,7 +687,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 32);
+    assert_eq!(seen, 34);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

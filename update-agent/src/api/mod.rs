@@ -95,6 +95,10 @@ pub enum Request {
     FactoryReset(FactoryReset),
     /// Take that back.
     CancelReset,
+    /// Who is told about updates by mail.
+    Mail,
+    /// Send a test.
+    TestMail,
     /// How the machine gets its address.
     Network,
     /// Change that.

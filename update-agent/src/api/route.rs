@@ -15,7 +15,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 26] = [
+pub const ROUTES: [Route; 28] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -43,6 +43,8 @@ pub const ROUTES: [Route; 26] = [
         request: |_, body| json::<FactoryReset>(body).map(Request::FactoryReset),
     },
     Route { method: "DELETE", path: "/v1/factory-reset", request: |_, _| Ok(Request::CancelReset) },
+    Route { method: "GET", path: "/v1/mail", request: |_, _| Ok(Request::Mail) },
+    Route { method: "POST", path: "/v1/mail", request: |_, body| empty(body, Request::TestMail) },
     Route { method: "GET", path: "/v1/network", request: |_, _| Ok(Request::Network) },
     Route { method: "POST", path: "/v1/network", request: |_, body| json::<Network>(body).map(Request::SetNetwork) },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },

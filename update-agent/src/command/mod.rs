@@ -6,6 +6,7 @@ pub mod health;
 pub mod history;
 pub mod install;
 pub mod licences;
+pub mod mail;
 pub mod network;
 pub mod notes;
 pub mod packages;

@@ -11,7 +11,7 @@ use super::store::{self, Attempt, Beginning, INDEX, Known, Stored};
 use super::{Places, Trouble, setting};
 use crate::api::Problem;
 use crate::error::{Error, Result};
-use crate::fetch::{Counts, Fetcher, Speed};
+use crate::fetch::{Counts, Fetcher};
 
 /// Where the files of a depot come from.
 pub(crate) trait Files {
@@ -68,7 +68,7 @@ impl Places {
 
     /// A process that fetches as the setting says.
     pub(crate) fn fetcher(&self, setting: &formats::depot::Setting) -> Result<Fetcher> {
-        Fetcher::start(&self.fetch, &Speed { proxy: setting.proxy.clone(), bandwidth: setting.bandwidth })
+        Fetcher::start(&self.fetch, &self.means(setting)?)
     }
 
     fn asked(&self, clock: Clock) -> Result<Checked> {

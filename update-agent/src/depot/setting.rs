@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use formats::depot::{CHANNEL, MAX_FILE, Setting};
 
@@ -47,6 +48,8 @@ impl Places {
     /// The appliance's name among all, drawn when it is first needed. It decides about rollout rings and nothing else; two copies of one
     /// disk have the same.
     pub fn appliance(&self) -> Result<String> {
+        // Two threads that ask for the first time must not draw two.
+        let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder().join("appliance");
         let doing = || format!("read \"{}\"", path.display());
         match plain_file::read(&path, NAME) {
@@ -93,5 +96,7 @@ fn is_name(text: &str) -> bool {
     text.len() == NAME && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Held while the appliance's name is looked for and drawn.
+static DRAWING: Mutex<()> = Mutex::new(());
 const FILE: &str = "depot.json";
 const NAME: usize = 32;

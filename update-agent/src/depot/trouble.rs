@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use formats::catalogue::{Availability, PackageId};
 use formats::tuf::{Refusal, Why};
+use formats::window::Outside;
 
 use super::clock::{Clock, day};
 use crate::code::Code;
@@ -126,6 +127,26 @@ pub enum Trouble {
         /// What its keys say.
         cause: formats::Error,
     },
+    /// What disturbs people may not begin now.
+    #[error("not now: {0}; what is begun by hand does not wait for it")]
+    OutsideWindow(Outside),
+    /// Whether the maintenance window is open cannot be told.
+    #[error("it is not known whether the maintenance window is open: {0}")]
+    NoTime(String),
+    /// Nobody gets mail.
+    #[error("nobody gets mail from this appliance: \"mail\" is not set; set it in \"{}\"", .0.display())]
+    NoMail(PathBuf),
+    /// A mail server does not take a letter.
+    #[error(
+        "the mail server \"{server}\" does not take the mail: {why}; check \"mail\" in depot.json and try again with \"update-agent \
+         mail --test\""
+    )]
+    MailNotSent {
+        /// Name and port.
+        server: String,
+        /// Its words, or what came instead.
+        why: String,
+    },
 }
 
 impl Trouble {
@@ -149,6 +170,9 @@ impl Trouble {
             Self::NotOffered { .. } => Code::NotOffered,
             Self::NotInDepot(_) => Code::NotFound,
             Self::UnknownToBase { .. } => Code::UnknownToBase,
+            Self::OutsideWindow(_) | Self::NoTime(_) => Code::OutsideWindow,
+            Self::NoMail(_) => Code::NoMail,
+            Self::MailNotSent { .. } => Code::MailNotSent,
         }
     }
 }

@@ -1,17 +1,25 @@
-//! Getting files from a depot, in a process of its own that has the network and nothing else.
+//! Getting files from a depot and sending mail, in a process of its own that has the network and nothing else.
 //!
 //! The program that may write slots speaks to no server. It starts itself a second time as `fetch`: [`child`] gives away every right but
 //! the network ([`crate::reader::confine`]), gets addresses and limits, and hands over bytes. It decides nothing: whether there is a file,
 //! where it begins and how it ended is all it says, and nothing of that is believed further than that bytes are missing; what the bytes
 //! are worth is found out by whoever asked ([`formats::tuf`]). Answers have a limit each, and one that takes too long ends the process.
+//!
+//! `web` speaks HTTP, `post` SMTP, `tls` says whom both believe, `pace` keeps the cap on the bandwidth.
 
 pub mod child;
+mod means;
+mod pace;
+mod post;
+mod tls;
+mod web;
 mod wire;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Duration;
 
-pub use wire::Speed;
+pub use wire::{Letter, Login, Means, Proxy, Secret};
 
 use self::wire::{Answer, End, Order};
 use crate::api::channel;
@@ -60,12 +68,12 @@ pub enum Stop {
 
 impl Fetcher {
     /// Starts a process.
-    pub fn start(program: &Program, speed: &Speed) -> Result<Self> {
+    pub fn start(program: &Program, means: &Means) -> Result<Self> {
         let nothing = File::open("/dev/null").doing(|| "open \"/dev/null\"".into())?;
         let (process, stream) = program.start(nothing)?;
         let mut fetcher = Self { process, stream, unconfined: Vec::new(), counts: Counts::default() };
         fetcher.unconfined = fetcher.receive()?;
-        fetcher.send(speed)?;
+        fetcher.send(means)?;
         Ok(fetcher)
     }
 
@@ -85,7 +93,7 @@ impl Fetcher {
     /// # Errors
     /// `Unreachable` when the server does not answer, `Fetcher` when the process failed.
     pub fn get(&mut self, url: &str, from: u64, until: u64) -> Result<Option<Body<'_>>> {
-        self.send(&Order { url: url.into(), from, until })?;
+        self.send(&Order::File { url: url.into(), from, until })?;
         self.counts.requests = self.counts.requests.saturating_add(1);
         match self.receive()? {
             Answer::Missing => Ok(None),
@@ -94,6 +102,23 @@ impl Fetcher {
                 Ok(Some(Body { fetcher: self, from: first, left: 0, end: None }))
             }
             Answer::Found { .. } => Err(self.failed("it hands over another part of the file than was asked for")),
+            Answer::Taken => Err(self.failed("it speaks of a letter")),
+        }
+    }
+
+    /// Has a letter sent. The server answers for it afterwards, or the error says why not.
+    ///
+    /// # Errors
+    /// `MailNotSent` when the server does not take it, `Fetcher` when the process failed.
+    pub fn post(&mut self, letter: &Letter) -> Result<()> {
+        self.send(&Order::Letter(letter.clone()))?;
+        match self.receive()? {
+            Answer::Taken => Ok(()),
+            Answer::Failed { why } => {
+                let (server, why) = (format!("{}:{}", letter.server, letter.port), printable(why.as_bytes()));
+                Err(Trouble::MailNotSent { server, why }.into())
+            }
+            Answer::Missing | Answer::Found { .. } => Err(self.failed("it speaks of a file")),
         }
     }
 
@@ -111,7 +136,7 @@ impl Fetcher {
     }
 
     fn send(&mut self, message: &impl serde::Serialize) -> Result<()> {
-        channel::send(&mut self.stream, message, wire::MAX_MESSAGE).map_err(|problem| self.failed(&problem.to_string()))
+        channel::send(&mut self.stream, message, wire::MAX_ORDER).map_err(|problem| self.failed(&problem.to_string()))
     }
 
     fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
@@ -180,3 +205,8 @@ pub(crate) fn fetcher_failed(what: &str) -> Error {
 fn unreachable(url: &str, why: &str) -> Error {
     Trouble::Unreachable { url: url.into(), why: printable(why.as_bytes()) }.into()
 }
+
+/// For one step with a server.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Characters of a reason.
+const TEXT: usize = 400;

@@ -115,6 +115,8 @@ impl Desk {
             Request::Upgrade(order) => self.begin("upgrade", by, move |desk, by, _| desk.begin_upgrade(&order, &by)),
             Request::UpgradeOutlook => facts(value(&self.outlook()?)?),
             Request::CancelUpgrade => facts(json!({ "steps": self.cancel_upgrade(&by)? })),
+            Request::Mail => facts(self.mail_facts()?),
+            Request::TestMail => self.begin("mail", by, |desk, _, _| desk.test_mail()),
             Request::Network => facts(value(&network::facts(&self.data))?),
             Request::SetNetwork(wanted) => {
                 let wanted = wanted.checked()?;
@@ -144,7 +146,7 @@ impl Desk {
         }
     }
 
-    fn begin(
+    pub(super) fn begin(
         &self,
         what: &str,
         by: String,

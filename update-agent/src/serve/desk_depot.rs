@@ -10,6 +10,7 @@ use formats::plan::Inventory;
 use formats::trust::TrustStore;
 use formats::{Bytes, signature};
 
+use super::calendar::window_note;
 use super::desk::Desk;
 use super::job::Hand;
 use crate::airgap::key::{self, Made};
@@ -43,7 +44,10 @@ impl Desk {
         let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
         let known = self.depot.known()?;
         let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
-        Ok(offer::updates(&known, &setting, &inventory, &staged, self.depot.attempt(), clock))
+        let mut updates = offer::updates(&known, &setting, &inventory, &staged, self.depot.attempt(), clock);
+        updates.notes.extend(window_note(&setting, clock));
+        updates.notes.extend(self.mail_note(&setting));
+        Ok(updates)
     }
 
     /// The way to what is wanted.

@@ -5,12 +5,14 @@
 //! listens.
 //!
 //! Clients are answered beside it: [`keeper`] owns the socket and the process that serves it, [`desk`] deals with a request, [`job`]
-//! does what takes long. The loop waits for none of them.
+//! does what takes long. The loop waits for none of them. [`calendar`] begins jobs nobody asked for.
 
+pub mod calendar;
 pub mod desk;
 mod desk_bundle;
 mod desk_depot;
 mod desk_licence;
+mod desk_mail;
 mod desk_notes;
 pub mod duties;
 pub mod job;
@@ -87,8 +89,13 @@ fn keep(options: &Options) -> Option<Keeper> {
         depot: Places::of_this_machine(),
     };
     upgrade::follow(desk.clone());
+    let ours = desk.clone();
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
-    Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()
+    let keeper = Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()?;
+    if let Err(problem) = calendar::start(ours) {
+        log(&format!("nothing is done by itself: {problem}"));
+    }
+    Some(keeper)
 }
 
 /// Feeds the watchdogs and has the overseer's jobs done, for ever.

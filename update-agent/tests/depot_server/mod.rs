@@ -1,7 +1,7 @@
 //! A depot for tests: a small publisher, and a web server that can cut, hold back and count.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -193,6 +193,8 @@ pub struct State {
     pub cuts: Vec<usize>,
     /// Serves whole files only.
     pub no_ranges: bool,
+    /// Every answer leads to the same path behind this.
+    pub leads_to: Option<String>,
     /// Paths asked for, and bytes of bodies sent.
     pub asked: Vec<String>,
     pub sent: u64,
@@ -208,15 +210,25 @@ pub struct Server {
 
 impl Server {
     pub fn start(files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::start_with(files, "http", |stream, state| drop(converse(stream, state)))
+    }
+
+    /// The same; `converse_on` makes of a connection what HTTP is spoken on, and speaks it with [`converse`].
+    pub fn start_with(
+        files: BTreeMap<String, Vec<u8>>,
+        scheme: &str,
+        converse_on: impl Fn(TcpStream, &Mutex<State>) + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/demo", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}/demo", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State { files, ..State::default() }));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let shared = Arc::clone(&shared);
+                let (shared, stream, converse_on) = (Arc::clone(&shared), stream.unwrap(), converse_on.clone());
+                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
                 // A client that went away is its own affair.
-                std::thread::spawn(move || drop(converse(stream.unwrap(), &shared)));
+                std::thread::spawn(move || converse_on(stream, &shared));
             }
         });
         Self { url, state }
@@ -233,9 +245,9 @@ impl Server {
     }
 }
 
-fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut input = BufReader::new(stream.try_clone()?);
+/// Answers requests until nobody asks any more.
+pub fn converse(stream: impl Read + Write, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut input = BufReader::new(stream);
     loop {
         let (mut path, mut from) = (String::new(), 0_usize);
         loop {
@@ -257,8 +269,13 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
         let (head, body, cut) = {
             let mut state = state.lock().unwrap();
             state.asked.push(path.clone());
+            if let Some(place) = &state.leads_to {
+                let answer = format!("HTTP/1.1 302 Found\r\nLocation: {place}/{path}\r\nContent-Length: 0\r\n\r\n");
+                input.get_mut().write_all(answer.as_bytes())?;
+                continue;
+            }
             let Some(bytes) = state.files.get(&path).cloned() else {
-                stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnone\n")?;
+                input.get_mut().write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnone\n")?;
                 continue;
             };
             let from = if state.no_ranges { 0 } else { from };
@@ -276,7 +293,7 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
             state.sent_of_packages += if is_package(&path) { sent } else { 0 };
             (head, body, cut)
         };
-        let length = body.len();
+        let (length, stream) = (body.len(), input.get_mut());
         stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
         stream.write_all(&body[..cut.unwrap_or(length)])?;
         if cut.is_some() {

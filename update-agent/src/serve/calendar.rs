@@ -1,0 +1,129 @@
+//! Doing what the calendar says, as jobs like any other; and saying whether what disturbs people may begin.
+//!
+//! A thread of its own looks every half minute. It writes nothing and waits for nobody, so whoever stands at the machine finds it as
+//! quiet as if nothing were done by itself.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use formats::calendar::CHECK_HOURS;
+use formats::depot::Setting;
+use formats::plan::Target;
+
+use super::desk::Desk;
+use super::{log, uptime};
+use crate::calendar::{Calendar, Seen, Task};
+use crate::depot::Trouble;
+use crate::depot::clock::Clock;
+use crate::error::{Doing, Error, Result};
+use crate::lifecycle::silent;
+use crate::workplace::now;
+
+/// Begins to look.
+pub fn start(desk: Desk) -> Result<()> {
+    let thread = thread::Builder::new().name("calendar".into());
+    let started = thread.spawn(move || {
+        let (mut calendar, mut said) = (Calendar::default(), String::new());
+        loop {
+            thread::sleep(LOOK);
+            let up = uptime(&fs::read_to_string("/proc/uptime").unwrap_or_default());
+            if let Err(problem) = desk.look_into(&mut calendar, up) {
+                // The same sentence twice a minute would bury every other.
+                let problem = format!("nothing is done by itself: {problem}");
+                if problem != said {
+                    log(&problem);
+                    said = problem;
+                }
+            }
+        }
+    });
+    started.map(drop).doing(|| "start the calendar".into())
+}
+
+impl Desk {
+    /// Whether something that disturbs people for about so long may begin now, as far as the maintenance window goes. To be asked before
+    /// each step that was not begun by hand.
+    ///
+    /// # Errors
+    /// `OutsideWindow` with the time from which on it may; `NoTime` when the clock is too wrong to tell.
+    pub fn may_begin(&self, needs: Duration) -> Result<()> {
+        let setting = self.depot.setting()?;
+        if setting.window.is_none() {
+            return Ok(());
+        }
+        admitted(&setting, self.clock(&self.look()?.agent(&silent).facts()?), needs)
+    }
+
+    /// One look, and what follows from it. `up`: for how long the machine has been running.
+    pub fn look_into(&self, calendar: &mut Calendar, up: Duration) -> Result<()> {
+        let Some(task) = calendar.next(&self.seen(up)?) else { return Ok(()) };
+        match self.by_itself(task) {
+            // Somebody was faster; it is due again.
+            Err(Error::AtWork { .. }) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn seen(&self, up: Duration) -> Result<Seen> {
+        let setting = self.depot.setting()?;
+        let now = i64::try_from(now()).unwrap_or(i64::MAX);
+        Ok(Seen {
+            now,
+            started: now.saturating_sub(i64::try_from(up.as_secs()).unwrap_or(0)),
+            appliance: self.depot.appliance()?,
+            depot: setting.url.is_some(),
+            hours: setting.check_hours.unwrap_or(CHECK_HOURS),
+            auto: setting.auto.unwrap_or_default(),
+            mail: setting.mail.is_some(),
+            mail_failed: self.mail_failed(),
+            asked: self.depot.attempt().map(|attempt| (attempt.time, attempt.problem.is_some())),
+            idle: self.jobs.last().is_none_or(|job| job.result.is_some()),
+        })
+    }
+
+    fn by_itself(&self, task: Task) -> Result<()> {
+        let by = BY.to_owned();
+        match task {
+            Task::Check => self.begin("check", by, |desk, _, _| desk.check()).map(drop),
+            Task::Tell if self.has_news()? => self.begin("mail", by, |desk, _, _| desk.tell()).map(drop),
+            Task::Tell => Ok(()),
+            Task::Stage => self.stage_next(by),
+        }
+    }
+
+    /// Fetches the first step of the way to the newest, if there is one and it is not there.
+    fn stage_next(&self, by: String) -> Result<()> {
+        let (_, inventory, _, clock) = self.place_in_fleet()?;
+        let known = self.depot.known()?;
+        let candidates = formats::plan::candidates(&known.catalogue, &inventory, clock.now());
+        let Ok(plan) = formats::plan::plan(&inventory, &candidates, &Target::Newest, formats::plan::Options::default())
+        else {
+            return Ok(());
+        };
+        let Some(id) = plan.steps.into_iter().next().map(|step| step.package) else { return Ok(()) };
+        let entry = known.catalogue.entries().get(&id);
+        if entry.is_some_and(|entry| self.staged().is_ok_and(|staged| staged.iter().any(|one| one.is(entry)))) {
+            return Ok(());
+        }
+        self.begin("stage", by, move |desk, _, hand| Ok(desk.stage_from_depot(&id, false, hand)?.steps)).map(drop)
+    }
+}
+
+/// What is to be said about the window in the list of updates.
+pub(super) fn window_note(setting: &Setting, clock: Clock) -> Option<String> {
+    admitted(setting, clock, Duration::ZERO).err().map(|closed| closed.to_string())
+}
+
+fn admitted(setting: &Setting, clock: Clock, needs: Duration) -> Result<()> {
+    let Some(window) = setting.window else { return Ok(()) };
+    if let Some(problem) = clock.problem() {
+        return Err(Trouble::NoTime(problem).into());
+    }
+    let needs = i64::try_from(needs.as_secs()).unwrap_or(i64::MAX);
+    window.admits(clock.says, needs).map_err(|outside| Trouble::OutsideWindow(outside).into())
+}
+
+/// Who asked, in journal and jobs.
+const BY: &str = "the calendar";
+const LOOK: Duration = Duration::from_secs(30);
