@@ -84,6 +84,14 @@ impl Calendar {
         Some(task)
     }
 
+    /// Makes a task due again that could not be begun.
+    pub fn again(&mut self, task: Task) {
+        match task {
+            Task::Check => self.begun = None,
+            task => self.left.push_front(task),
+        }
+    }
+
     fn check_is_due(&self, seen: &Seen) -> bool {
         if seen.auto == Auto::No {
             return false;
@@ -240,5 +248,19 @@ mod tests {
         let ahead = Seen { asked: Some((NOW + 3650 * DAY, false)), ..seen() };
         let done = days(2, ahead, |_| false);
         assert!((2..=3).contains(&done.len()), "{done:?}");
+    }
+    #[test]
+    fn what_could_not_be_begun_is_due_again() {
+        let (mut calendar, seen) = (Calendar::default(), Seen { mail: true, ..seen() });
+        let task = calendar.next(&seen).unwrap();
+        assert_eq!(task, Task::Tell);
+        assert_eq!(calendar.next(&seen), None);
+        calendar.again(task);
+        assert_eq!(calendar.next(&seen), Some(task));
+        let late = Seen { asked: Some((NOW - 3 * DAY, false)), ..seen };
+        assert_eq!(calendar.next(&late), Some(Task::Check));
+        assert_ne!(calendar.next(&late), Some(Task::Check), "it was begun");
+        calendar.again(Task::Check);
+        assert_eq!(calendar.next(&late), Some(Task::Check));
     }
 }

@@ -60,7 +60,10 @@ impl Desk {
         let Some(task) = calendar.next(&self.seen(up)?) else { return Ok(()) };
         match self.by_itself(task) {
             // Somebody was faster; it is due again.
-            Err(Error::AtWork { .. }) => Ok(()),
+            Err(Error::AtWork { .. }) => {
+                calendar.again(task);
+                Ok(())
+            }
             done => done,
         }
     }

@@ -88,10 +88,11 @@ fn keep(options: &Options) -> Option<Keeper> {
         network_hook: HOOK.into(),
         depot: Places::of_this_machine(),
     };
-    upgrade::follow(desk.clone());
     let ours = desk.clone();
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
     let keeper = Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()?;
+    // Behind the keeper: where another agent has the socket, that one follows.
+    upgrade::follow(ours.clone());
     if let Err(problem) = calendar::start(ours) {
         log(&format!("nothing is done by itself: {problem}"));
     }

@@ -74,7 +74,10 @@ pub fn turn(road: &dyn Road, upgrade: &Upgrade) -> Result<Turn> {
 
 /// Whether the same may succeed later without anybody doing something about it here.
 const fn may_pass(code: Code) -> bool {
-    matches!(code, Code::DepotUnreachable | Code::DepotIncomplete | Code::FetcherFailed | Code::Busy)
+    matches!(
+        code,
+        Code::DepotUnreachable | Code::DepotIncomplete | Code::FetcherFailed | Code::Busy | Code::OutsideWindow
+    )
 }
 
 /// When it is time for the next look.
@@ -100,11 +103,11 @@ impl Pace {
     /// Takes what came of a look. A line worth saying.
     fn take(&mut self, turn: &Turn, now: Instant) -> Option<String> {
         let (pause, line) = match turn {
-            Turn::Waited => (PAUSE, None),
-            Turn::Moved => {
+            Turn::Waited | Turn::Moved => {
                 self.failures = 0;
                 (PAUSE, None)
             }
+            Turn::Failed(problem) if problem.code == Code::Busy.word() => (PAUSE, None),
             Turn::Failed(problem) => {
                 let pause = PAUSES.get(self.failures).or(PAUSES.last()).copied().unwrap_or(PAUSE);
                 self.failures = self.failures.saturating_add(1);
@@ -144,7 +147,7 @@ pub(super) fn follow(desk: Desk) {
                 said = line;
             }
             if wanted.is_err() {
-                thread::sleep(PAUSES.last().copied().unwrap_or(PAUSE));
+                thread::sleep(UNREADABLE);
             }
         }
     });
@@ -276,14 +279,17 @@ impl Desk {
         };
         steps.extend(staged.steps);
         let record = upgrade.record;
-        steps.extend(self.install_file(&order, by.to_owned(), hand, &|| self.still_wanted(record).map(drop))?);
-        if staged.fetched {
+        // The download may have taken hours: somebody may have changed their mind, and the window may have closed.
+        let may_go_on = || self.still_wanted(record).and_then(|_| self.may_begin(Duration::ZERO));
+        steps.extend(self.install_file(&order, by.to_owned(), hand, &may_go_on)?);
+        if !upgrade.offline {
             self.staging().discard(&staged.id)?;
         }
         let workplace = self.change(by.to_owned())?;
         let armed =
             matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, upgrade::outlook::Rest::Armed { .. });
-        if armed && !workplace.is_image() {
+        // What is written waits for its restart when there is no time for it any more: the next look knows until when.
+        if armed && !workplace.is_image() && may_go_on().is_ok() {
             go_down(workplace)?;
             steps.push("restarting into it".into());
         }
@@ -332,6 +338,7 @@ impl Road for Desk {
     fn restart(&self, upgrade: &Upgrade) -> Result<()> {
         let workplace = self.change(upgrade.by.clone())?;
         self.still_wanted(upgrade.record)?;
+        self.may_begin(Duration::ZERO)?;
         if workplace.is_image() { Ok(()) } else { go_down(workplace) }
     }
 
@@ -367,6 +374,8 @@ impl Road for Desk {
 /// Between two looks while nothing fails.
 const PAUSE: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(500);
+/// Between two looks at an intent that cannot be read; somebody may be putting it right.
+const UNREADABLE: Duration = Duration::from_secs(30);
 /// After failures in a row.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(10),

@@ -105,8 +105,9 @@ pub fn next(upgrade: &Upgrade, seen: &Seen) -> Next {
         return Next::Stopped;
     }
     if let Some((release, reason)) = &seen.story.left {
+        let again = if upgrade.offline { "update-agent upgrade --offline" } else { "update-agent upgrade" };
         let message = format!(
-            "{release} was left: {reason}. What ran before runs; once the cause is gone, \"update-agent upgrade\" goes on from here"
+            "{release} was left: {reason}. What ran before runs; once the cause is gone, \"{again}\" goes on from here"
         );
         return Next::Stop(Problem { code: Code::UpgradeStopped.word().into(), message });
     }
@@ -238,6 +239,7 @@ pub fn story(upgrade: &Upgrade, history: &History) -> Story {
     let mut story = Story::default();
     let mut kept: Vec<&Release> = Vec::new();
     let mut restarted: Vec<&Release> = Vec::new();
+    let mut interrupted: Vec<&Release> = Vec::new();
     for record in history.since(upgrade.record) {
         if let Entry::Upgrade { event, .. } = &record.entry {
             story.ended |= matches!(event, UpgradeEvent::Done | UpgradeEvent::Cancelled);
@@ -252,6 +254,13 @@ pub fn story(upgrade: &Upgrade, history: &History) -> Story {
                 restarted.push(release);
             }
             Outcome::FellBack { reason } => story.left = Some((release.clone(), reason.clone())),
+            Outcome::Interrupted => {
+                interrupted.push(release);
+                if interrupted.iter().filter(|one| **one == release).count() > INTERRUPTIONS {
+                    let reason = format!("its installation was interrupted more than {INTERRUPTIONS} times");
+                    story.left = Some((release.clone(), reason));
+                }
+            }
             Outcome::Disarmed => story.left = Some((release.clone(), "it was taken back before its restart".into())),
             _ => {}
         }
@@ -259,6 +268,9 @@ pub fn story(upgrade: &Upgrade, history: &History) -> Story {
     story.kept = kept.into_iter().cloned().collect();
     story
 }
+
+/// So often the power may go while one release is written; after that, it is the writing that brings the machine down.
+const INTERRUPTIONS: usize = 5;
 
 #[cfg(test)]
 #[path = "outlook_tests.rs"]

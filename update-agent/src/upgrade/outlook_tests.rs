@@ -86,6 +86,22 @@ fn a_step_that_was_done_and_comes_back_stops_the_upgrade() {
 }
 
 #[test]
+fn an_installation_that_is_interrupted_again_and_again_stops_the_upgrade() {
+    let history = |interruptions: u64| {
+        let record = |number| {
+            let outcome = Outcome::Interrupted;
+            let entry = Entry::Note { release: release("os", "1.1.0"), slot: SlotId::B, outcome };
+            crate::journal::Record { format: 1, number, time: 0, actor: None, entry }
+        };
+        // The first is from before the upgrade.
+        History((5..=5 + interruptions).map(record).collect(), Vec::new())
+    };
+    assert_eq!(story(&upgrade(), &history(5)).left, None, "the power may go");
+    let (left, reason) = story(&upgrade(), &history(6)).left.unwrap();
+    assert_eq!((left, reason.contains("interrupted more than 5 times")), (release("os", "1.1.0"), true));
+}
+
+#[test]
 fn a_step_waits_for_its_time_and_not_longer() {
     let mut seen = seen(Rest::AtRest, &["base/os-1.1.0"]);
     for (not_before, wanted) in [(101, Next::Wait(101)), (100, Next::Install("base/os-1.1.0".parse().unwrap()))] {
