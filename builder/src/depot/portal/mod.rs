@@ -40,7 +40,7 @@ pub struct Portal {
     ledger: Ledger,
     hiding: Hiding,
     clock: fn() -> Result<i64>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// What is asked for.
@@ -72,7 +72,7 @@ impl From<Error> for Refusal {
 impl Portal {
     /// A portal; `clock` returns seconds since 1970.
     pub fn new(depot: Depot, ledger: Ledger, hiding: Hiding, clock: fn() -> Result<i64>) -> Self {
-        Self { depot, ledger, hiding, clock, room: Semaphore::new(AT_A_TIME) }
+        Self { depot, ledger, hiding, clock, room: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
     /// Whether this path is the portal's.
@@ -86,12 +86,17 @@ impl Portal {
             Ok(wish) => wish,
             Err((status, problem)) => return page::problem(status, problem),
         };
-        let Ok(_permit) = self.room.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
             return page::problem(StatusCode::SERVICE_UNAVAILABLE, BUSY);
         };
         let portal = Arc::clone(&self);
         // Reading and verifying takes a while; files are served meanwhile.
-        let work = tokio::task::spawn_blocking(move || portal.fulfil(wish)).await;
+        let work = tokio::task::spawn_blocking(move || {
+            // Held until the work is done: a visitor who hangs up ends the wait for it, and not the work.
+            let _permit = permit;
+            portal.fulfil(wish)
+        });
+        let work = work.await;
         match work {
             Ok(Ok(response)) => response,
             Ok(Err(Refusal::Visitor(status, problem))) => page::problem(status, &problem),
