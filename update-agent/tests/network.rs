@@ -308,7 +308,7 @@ fn people_are_told_once_about_each_package_that_opens() {
     assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new());
     bench.add(3);
     bench.text(&["check"], 0);
-    assert_eq!(bench.look(&mut calendar), ["mail"]);
+    assert_eq!(bench.look(&mut Calendar::default()), ["mail"]);
     let letters: Vec<Taken> = sink.letters();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].header("Subject").ends_with("base/demo-base-3.0.0 can be installed"));

@@ -49,7 +49,7 @@ impl Places {
     /// disk have the same.
     pub fn appliance(&self) -> Result<String> {
         // Two threads that ask for the first time must not draw two.
-        let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder().join("appliance");
         let doing = || format!("read \"{}\"", path.display());
         match plain_file::read(&path, NAME) {
@@ -96,7 +96,7 @@ fn is_name(text: &str) -> bool {
     text.len() == NAME && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Held while the appliance's name is looked for and drawn.
-static DRAWING: Mutex<()> = Mutex::new(());
+/// Held while a file of the folder is written or cleared away: threads share the names of files that are not complete yet.
+pub(super) static WRITING: Mutex<()> = Mutex::new(());
 const FILE: &str = "depot.json";
 const NAME: usize = 32;

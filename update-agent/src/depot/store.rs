@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use formats::catalogue::{Catalogue, Entry, Index};
 use formats::tuf::{self, Depot, Freshness, Kept, Refusal, Root, Target, Why};
 use serde::{Deserialize, Serialize};
 
+use super::setting::WRITING;
 use super::{Places, Trouble};
 use crate::api::Problem;
 use crate::error::{At, Doing, Error, Result};
@@ -207,6 +209,7 @@ impl Places {
 
     /// Removes what a power cut left in the folder that never got its name. Call it while nobody asks the depot.
     pub fn tidy(&self) -> Result<()> {
+        let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         for name in ["metadata.new", "attempt.new", "appliance.new"] {
             let path = self.folder().join(name);
             plain_file::remove_if_there(&path).doing(|| format!("remove \"{}\"", path.display()))?;
@@ -226,6 +229,7 @@ impl Places {
         let path = self.folder().join(name);
         let doing = || format!("write \"{}\"", path.display());
         let bytes = serde_json::to_vec(content).doing(doing)?;
+        let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir_all(self.folder()).doing(doing)?;
         plain_file::replace(&path, &path.with_extension("new"), &bytes, 0o600).doing(doing)
     }

@@ -123,7 +123,8 @@ fn supervise(shared: &Arc<Shared>, program: &Path, listener: &UnixListener) {
                 let problem = match stream.try_clone() {
                     Ok(copy) => {
                         *shared.process() = Some((child.id(), copy));
-                        attend(shared, stream)
+                        // Whoever ends the keeper either finds the process above, or is seen here.
+                        if shared.stopped() { None } else { attend(shared, stream) }
                     }
                     Err(problem) => Some(problem),
                 };
