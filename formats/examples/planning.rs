@@ -30,18 +30,6 @@ fn entry(kind: Kind, number: u32) -> Entry {
     Entry::parse(facts.to_string().as_bytes()).unwrap()
 }
 
-fn installed(entry: &Entry) -> Installed {
-    Installed {
-        name: entry.name.clone(),
-        version: entry.version.clone(),
-        build_id: entry.build_id,
-        sequence: entry.sequence,
-        requires: entry.requires.clone(),
-        hostname: entry.site.as_ref().map(|site| site.hostname.clone()),
-        soaks_until: None,
-    }
-}
-
 /// The fastest of five runs, and what it gave.
 fn fastest<T>(mut job: impl FnMut() -> T) -> (Duration, T) {
     let mut best = None;
@@ -64,8 +52,8 @@ fn main() {
         appliance: "one".into(),
         product: "demo".into(),
         hardware: Vec::new(),
-        base: installed(&entries[0]),
-        site: Some(installed(&entries[1])),
+        base: Installed::of_entry(&entries[0]),
+        site: Some(Installed::of_entry(&entries[1])),
         floors: Vec::new(),
         channel: "stable".into(),
         ring: None,

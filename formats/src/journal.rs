@@ -30,6 +30,11 @@ pub struct Floor {
 }
 
 impl Floor {
+    /// The floor of one line among `floors`.
+    pub fn of(floors: &[Self], kind: Kind, name: &str) -> Option<u64> {
+        floors.iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
+    }
+
     /// Raises the floor of one line in `floors`; never lowers it.
     pub fn raise(floors: &mut Vec<Self>, kind: Kind, name: &str, sequence: u64) {
         match floors.iter_mut().find(|floor| floor.kind == kind && floor.name == name) {

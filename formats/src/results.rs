@@ -169,12 +169,15 @@ impl FromStr for Required {
             Error::invalid("required scenario", problem)
         };
         let (kind, rest) = text.split_once('=').ok_or_else(bad)?;
-        let kind = [Kind::Base, Kind::Site, Kind::Licence].into_iter().find(|one| one.to_string() == kind);
         let (scenario, firmware) = rest.split_once('@').map_or((rest, None), |(name, firmware)| (name, Some(firmware)));
         for name in [Some(scenario), firmware].into_iter().flatten() {
             check_name("scenario", name).map_err(|_| bad())?;
         }
-        Ok(Self { kind: kind.ok_or_else(bad)?, scenario: scenario.into(), firmware: firmware.map(str::to_owned) })
+        Ok(Self {
+            kind: Kind::named(kind).ok_or_else(bad)?,
+            scenario: scenario.into(),
+            firmware: firmware.map(str::to_owned),
+        })
     }
 }
 

@@ -249,6 +249,7 @@ mod tests {
         let done = days(2, ahead, |_| false);
         assert!((2..=3).contains(&done.len()), "{done:?}");
     }
+
     #[test]
     fn what_could_not_be_begun_is_due_again() {
         let (mut calendar, seen) = (Calendar::default(), Seen { mail: true, ..seen() });

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::depot::Trouble;
 use crate::error::{At, Doing, Error, Result};
+use crate::fetch::Fetcher;
 use crate::journal::History;
 use crate::plain_file;
 
@@ -62,19 +63,27 @@ pub struct Text {
 impl Text {
     /// The texts of a package.
     pub fn of(entry: &Entry) -> Vec<Self> {
-        let id = entry.id();
-        let notes = Self { target: id.notes_target(), digest: entry.notes, member: NOTES };
-        let terms = entry.eula.map(|digest| Self { target: id.eula_target(), digest, member: EULA });
-        [notes].into_iter().chain(terms).collect()
+        [Self::notes(entry)].into_iter().chain(Self::terms(entry)).collect()
+    }
+
+    /// The release notes of a package.
+    pub fn notes(entry: &Entry) -> Self {
+        Self { target: entry.id().notes_target(), digest: entry.notes, member: NOTES }
     }
 
     /// The licence terms of a package.
     pub fn terms(entry: &Entry) -> Option<Self> {
-        Self::of(entry).into_iter().find(|text| text.member == EULA)
+        entry.eula.map(|digest| Self { target: entry.id().eula_target(), digest, member: EULA })
+    }
+
+    /// The text from the depot at `url`, when it is what was signed for.
+    pub fn fetch(&self, url: &str, fetcher: &mut Fetcher, depot: &Depot) -> Result<String> {
+        let bytes = fetcher.whole(&format!("{url}/targets/{}", self.path(depot)?), MAX_TEXT)?;
+        self.read(bytes.ok_or_else(|| Trouble::NotFetched(self.target.clone()))?)
     }
 
     /// Where it is in the depot. An error when the depot says two things about it.
-    pub fn path(&self, depot: &Depot) -> Result<String> {
+    fn path(&self, depot: &Depot) -> Result<String> {
         let target = depot.target(&self.target);
         let problem = match target {
             None => "the depot does not have it".to_owned(),
@@ -136,7 +145,7 @@ impl Texts {
     /// The notes of these packages, in this order. An error when one of them was not fetched.
     pub fn notes(&self, entries: &[&Entry], history: &History) -> Result<Notes> {
         let about = |entry: &&Entry| {
-            let of = Text { target: entry.id().notes_target(), digest: entry.notes, member: NOTES };
+            let of = Text::notes(entry);
             let notes = self.kept(&of).ok_or_else(|| Error::from(Trouble::NotFetched(of.target.clone())))?;
             let terms = entry.eula.map(|digest| Terms { digest, accepted: history.accepted(digest) });
             Ok(About { package: entry.id(), notes, terms })

@@ -187,8 +187,7 @@ fn inventory(facts: &Facts, licences: &Licences) -> Option<Inventory> {
 
 /// Today by the machine's clock, but not before the base that runs was made.
 fn today(facts: &Facts) -> Date {
-    let clock = i64::try_from(workplace::now()).unwrap_or(i64::MAX);
-    Date::of_unix(facts.home().map_or(clock, |base| clock.max(base.created))).unwrap_or(Date::LAST)
+    Date::of_unix(facts.not_before_home(workplace::now())).unwrap_or(Date::LAST)
 }
 
 /// The site that runs now, in the form of the report; nothing when none does.

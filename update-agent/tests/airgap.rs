@@ -5,71 +5,40 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
+#[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
+mod appliance;
 #[expect(dead_code, reason = "shared with the tests of depots on servers")]
 mod depot_server;
 mod disk_file;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use appliance::Appliance;
 use depot_server::Depot;
-use fixtures::{Release, release, release_with, trust};
+use fixtures::{Release, release, release_with};
 use formats::Bytes;
 use formats::bundle::{self, Label};
 use formats::catalogue::PackageId;
 use formats::download_key::SignedKey;
 use formats::manifest::Kind;
 use serde_json::Value;
-use update_agent::depot::Places;
-use update_agent::reader::Program;
-use update_agent::serve::desk::Desk;
-use update_agent::serve::job::Jobs;
-use update_agent::serve::keeper::{Keeper, Setup};
-use update_agent::workplace::Place;
-
-const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
 
 type Files = BTreeMap<String, Vec<u8>>;
 
 struct Bench {
-    directory: tempfile::TempDir,
+    appliance: Appliance,
     depot: Depot,
-    _keeper: Keeper,
 }
 
 impl Bench {
     /// An appliance with base 1 and site 10 that knows no address of a depot.
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        disk_file::write(&path("disk.img"), |_| 1);
-        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
         let depot = Depot::new();
-        fs::create_dir(path("shipped")).unwrap();
-        fs::write(path("shipped/root.json"), depot.root(1)).unwrap();
-        let place = Place {
-            disk: Some(path("disk.img")),
-            trust: Some(path("trust.json")),
-            report: PathBuf::new(),
-            journal: Some(path("data/bulkhead")),
-        };
-        let desk = Desk {
-            place,
-            data: path("data"),
-            program: Program::at(AGENT),
-            jobs: Jobs::default(),
-            depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
-            network_hook: path("network"),
-        };
-        let keeper = Keeper::start(Setup { desk, socket: path("agent.sock"), program: AGENT.into() }).unwrap();
-        Self { directory, depot, _keeper: keeper }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        Self { appliance: Appliance::with_depot(&depot.root(1), None), depot }
     }
 
     fn add(&mut self, release: &Release) -> PackageId {
@@ -102,23 +71,6 @@ impl Bench {
         path
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(AGENT).args(arguments).arg("--socket").arg(self.path("agent.sock")).output().unwrap()
-    }
-
-    fn text(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments);
-        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        text
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {errors}"))
-    }
-
     /// Releases that are staged.
     fn staged(&self) -> Vec<String> {
         let staged = self.json(&["staged", "--json"]);
@@ -132,6 +84,14 @@ impl Bench {
     fn decisions(&self) -> Vec<String> {
         let journal = fs::read_to_string(self.path("data/bulkhead/journal")).unwrap_or_default();
         journal.lines().filter(|line| line.contains("\"decision\"")).map(Into::into).collect()
+    }
+}
+
+impl Deref for Bench {
+    type Target = Appliance;
+
+    fn deref(&self) -> &Appliance {
+        &self.appliance
     }
 }
 

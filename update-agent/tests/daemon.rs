@@ -4,6 +4,8 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
+#[expect(dead_code, reason = "shared with the tests of depots, which use all of it")]
+mod appliance;
 mod disk_file;
 
 use std::fs;
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use appliance::{AGENT, desk};
 use fixtures::{Release, licence_with, release, release_with_terms, trust};
 use formats::manifest::Kind;
 use nix::sys::signal::{Signal, kill};
@@ -21,14 +24,10 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use update_agent::api::child::USER;
 use update_agent::api::route::ROUTES;
-use update_agent::depot::Places;
 use update_agent::reader::Program;
 use update_agent::serve::desk::Desk;
-use update_agent::serve::job::Jobs;
 use update_agent::serve::keeper::{Keeper, Setup};
 use update_agent::workplace::Place;
-
-const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -50,20 +49,7 @@ impl Bench {
     }
 
     fn start(&mut self, reader: Program, program: PathBuf) {
-        let place = Place {
-            disk: Some(self.path("disk.img")),
-            trust: Some(self.path("trust.json")),
-            report: PathBuf::new(),
-            journal: Some(self.path("data/bulkhead")),
-        };
-        let desk = Desk {
-            place,
-            data: self.path("data"),
-            program: reader,
-            jobs: Jobs::default(),
-            depot: Places { shipped: self.path("shipped"), data: self.path("data"), fetch: Program::fetching(AGENT) },
-            network_hook: self.path("network"),
-        };
+        let desk = desk(self.directory.path(), reader);
         self.keeper = Some(Keeper::start(Setup { desk, socket: self.path("agent.sock"), program }).unwrap());
     }
 
@@ -429,14 +415,7 @@ fn an_interrupted_command_leaves_its_job_at_work_and_says_so() {
 fn a_second_keeper_does_not_take_the_socket_away() {
     let bench = Bench::new();
     let place = Place { disk: None, trust: None, report: PathBuf::new(), journal: None };
-    let desk = Desk {
-        place,
-        data: bench.path("data"),
-        program: Program::at(AGENT),
-        jobs: Jobs::default(),
-        depot: Places { shipped: bench.path("shipped"), data: bench.path("data"), fetch: Program::fetching(AGENT) },
-        network_hook: bench.path("network"),
-    };
+    let desk = Desk { place, ..desk(bench.directory.path(), Program::at(AGENT)) };
     let second = Keeper::start(Setup { desk, socket: bench.path("agent.sock"), program: AGENT.into() });
     assert!(second.is_err_and(|problem| problem.code() == "busy"));
     bench.get("/v1/status");

@@ -4,69 +4,35 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
+mod appliance;
 mod depot_server;
 mod disk_file;
 
 use std::fs;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use appliance::{AGENT, Appliance};
 use depot_server::{Depot, Server, is_package};
-use fixtures::{Release, licence_with, release, release_with, release_with_terms, trust};
+use fixtures::{Release, licence_with, release, release_with, release_with_terms};
 use formats::catalogue::{PackageId, Ring, Withdrawal};
 use formats::manifest::Kind;
 use serde_json::Value;
-use update_agent::depot::Places;
-use update_agent::reader::Program;
-use update_agent::serve::desk::Desk;
-use update_agent::serve::job::Jobs;
-use update_agent::serve::keeper::{Keeper, Setup};
 use update_agent::serve::upgrade::{Road, Turn, turn};
-use update_agent::workplace::Place;
-
-const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
 
 struct Bench {
-    directory: tempfile::TempDir,
+    appliance: Appliance,
     depot: Depot,
     server: Server,
-    desk: Desk,
-    _keeper: Keeper,
 }
 
 impl Bench {
     /// An appliance with base 1 and site 10, and a depot with nothing in it.
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        disk_file::write(&path("disk.img"), |_| 1);
-        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
         let depot = Depot::new();
         let server = Server::start(depot.files());
-        fs::create_dir(path("shipped")).unwrap();
-        fs::write(path("shipped/root.json"), depot.root(1)).unwrap();
-        fs::write(path("shipped/depot.json"), format!(r#"{{"format":1,"url":"{}"}}"#, server.url)).unwrap();
-        let place = Place {
-            disk: Some(path("disk.img")),
-            trust: Some(path("trust.json")),
-            report: PathBuf::new(),
-            journal: Some(path("data/bulkhead")),
-        };
-        let desk = Desk {
-            place,
-            data: path("data"),
-            program: Program::at(AGENT),
-            jobs: Jobs::default(),
-            depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
-            network_hook: path("network"),
-        };
-        let keeper =
-            Keeper::start(Setup { desk: desk.clone(), socket: path("agent.sock"), program: AGENT.into() }).unwrap();
-        Self { directory, depot, server, desk, _keeper: keeper }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        Self { appliance: Appliance::with_depot(&depot.root(1), Some(&server.url)), depot, server }
     }
 
     fn add(&mut self, release: &Release) -> PackageId {
@@ -80,26 +46,17 @@ impl Bench {
         self.server.publish(&self.depot);
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(AGENT).args(arguments).arg("--socket").arg(self.path("agent.sock")).output().unwrap()
-    }
-
-    fn text(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments);
-        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        text
-    }
-
     /// What the daemon's thread for upgrades does when it is time.
     fn turn(&self) -> Turn {
         turn(&self.desk, &self.desk.wanted().unwrap().unwrap()).unwrap()
     }
+}
 
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {errors}"))
+impl Deref for Bench {
+    type Target = Appliance;
+
+    fn deref(&self) -> &Appliance {
+        &self.appliance
     }
 }
 

@@ -5,41 +5,34 @@
 mod fixtures;
 
 #[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
+mod appliance;
+#[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
 mod depot_server;
 mod disk_file;
 mod loopback;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::ops::Deref;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use appliance::Appliance;
 use depot_server::{Depot, Server, converse};
-use fixtures::{release_with, trust};
+use fixtures::release_with;
 use formats::catalogue::PackageId;
 use formats::manifest::Kind;
 use formats::window::local;
 use loopback::{Authority, Habits, Proxy, Sink, Taken, encrypted};
 use serde_json::{Value, json};
 use update_agent::calendar::Calendar;
-use update_agent::depot::Places;
-use update_agent::reader::Program;
-use update_agent::serve::desk::Desk;
-use update_agent::serve::job::Jobs;
-use update_agent::serve::keeper::{Keeper, Setup};
-use update_agent::workplace::Place;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
 /// An appliance that was started long ago.
 const UP: Duration = Duration::from_hours(240);
 
 struct Bench {
-    directory: tempfile::TempDir,
+    appliance: Appliance,
     depot: Depot,
     server: Server,
-    desk: Desk,
-    _keeper: Keeper,
 }
 
 impl Bench {
@@ -56,32 +49,10 @@ impl Bench {
 
     /// An appliance with base 1 and site 10, and a depot with base 2.
     fn with(server: Server) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        disk_file::write(&path("disk.img"), |_| 1);
-        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
         let depot = Depot::new();
-        fs::create_dir(path("shipped")).unwrap();
-        fs::write(path("shipped/root.json"), depot.root(1)).unwrap();
-        fs::write(path("shipped/depot.json"), format!(r#"{{"format":1,"url":"{}"}}"#, server.url)).unwrap();
-        fs::create_dir_all(path("data/bulkhead")).unwrap();
-        let place = Place {
-            disk: Some(path("disk.img")),
-            trust: Some(path("trust.json")),
-            report: PathBuf::new(),
-            journal: Some(path("data/bulkhead")),
-        };
-        let desk = Desk {
-            place,
-            data: path("data"),
-            program: Program::at(AGENT),
-            jobs: Jobs::default(),
-            depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
-            network_hook: path("network"),
-        };
-        let setup = Setup { desk: desk.clone(), socket: path("agent.sock"), program: AGENT.into() };
-        let keeper = Keeper::start(setup).unwrap();
-        let mut bench = Self { directory, depot, server, desk, _keeper: keeper };
+        let appliance = Appliance::with_depot(&depot.root(1), Some(&server.url));
+        fs::create_dir_all(appliance.path("data/bulkhead")).unwrap();
+        let mut bench = Self { appliance, depot, server };
         bench.add(2);
         bench
     }
@@ -97,7 +68,7 @@ impl Bench {
     }
 
     fn keep(&self, name: &str, text: &str) {
-        fs::write(self.directory.path().join("data/bulkhead").join(name), text).unwrap();
+        fs::write(self.path("data/bulkhead").join(name), text).unwrap();
     }
 
     /// The operator's setting.
@@ -105,14 +76,6 @@ impl Bench {
         let mut setting = setting.clone();
         setting["format"] = 1.into();
         self.keep("depot.json", &setting.to_string());
-    }
-
-    fn text(&self, arguments: &[&str], code: i32) -> String {
-        let socket = self.directory.path().join("agent.sock");
-        let output = Command::new(AGENT).args(arguments).arg("--socket").arg(socket).output().unwrap();
-        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        text
     }
 
     /// Looks until there is nothing more to begin, waiting for each job. What was begun.
@@ -133,6 +96,14 @@ impl Bench {
             }
         }
         begun
+    }
+}
+
+impl Deref for Bench {
+    type Target = Appliance;
+
+    fn deref(&self) -> &Appliance {
+        &self.appliance
     }
 }
 
@@ -334,7 +305,7 @@ fn a_letter_that_was_not_taken_is_kept_for_another_time_and_known_by_its_id_when
     assert_eq!(bench.look(&mut Calendar::default()), ["mail"], "the agent was started again");
     assert!(bench.text(&["mail"], 0).contains("the last mail was taken"));
     // A power cut before it was remembered.
-    fs::remove_file(bench.directory.path().join("data/bulkhead/mail.json")).unwrap();
+    fs::remove_file(bench.path("data/bulkhead/mail.json")).unwrap();
     assert_eq!(bench.look(&mut Calendar::default()), ["mail"]);
     let letters = sink.letters();
     assert_eq!(letters.len(), 2);
@@ -366,7 +337,7 @@ fn nothing_that_disturbs_begins_outside_the_maintenance_window() {
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
     assert!(bench.desk.may_begin(minutes(600)).is_ok(), "there is no window");
     bench.set(&json!({}));
-    let written = fs::metadata(bench.directory.path().join("data/bulkhead/depot.json")).unwrap().modified().unwrap();
+    let written = fs::metadata(bench.path("data/bulkhead/depot.json")).unwrap().modified().unwrap();
     let now = i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let time = |hours: i64| local(now + hours * 3600, 0).split(' ').nth(1).unwrap().to_owned();
     bench.set(&json!({"window": {"from": time(-1), "to": time(2)}}));

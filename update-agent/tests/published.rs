@@ -6,6 +6,8 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
+#[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
+mod appliance;
 #[expect(dead_code, reason = "its own publisher is not used here")]
 mod depot_server;
 mod disk_file;
@@ -16,26 +18,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use appliance::Appliance;
 use depot_server::Server;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
-use fixtures::{release, trust};
+use fixtures::release;
 use formats::manifest::Kind;
-use update_agent::depot::Places;
-use update_agent::reader::Program;
-use update_agent::serve::desk::Desk;
-use update_agent::serve::job::Jobs;
-use update_agent::serve::keeper::{Keeper, Setup};
-use update_agent::workplace::Place;
-
-const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
 
 struct Bench {
-    directory: tempfile::TempDir,
+    appliance: Appliance,
+    folder: tempfile::TempDir,
     bulkhead: PathBuf,
     server: Server,
-    _keeper: Keeper,
 }
 
 impl Bench {
@@ -46,10 +41,10 @@ impl Bench {
             println!("SKIPPED: needs BULKHEAD_TEST_BIN (scripts/test sets it)");
             return None;
         };
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
         let bulkhead = Path::new(&programs).join("bulkhead");
-        let run = |arguments: &[&str]| ran(&bulkhead, directory.path(), arguments);
+        let run = |arguments: &[&str]| ran(&bulkhead, folder.path(), arguments);
         run(&["keys", "depot", "keys", "--product", "demo"]);
         for (number, role) in [(1, "base"), (2, "site")] {
             write_pair(&path("keys"), role, &SigningKey::from_bytes(&[number; 32]));
@@ -58,44 +53,27 @@ impl Bench {
         fs::write(path("two.pkg"), release(Kind::Base, 2).package).unwrap();
         run(&["depot", "add", "depot", "two.pkg", "--keys", "keys", "--channel", "stable"]);
 
-        disk_file::write(&path("disk.img"), |_| 1);
-        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
         let server = Server::start(files(&path("depot")));
-        fs::create_dir(path("shipped")).unwrap();
-        fs::copy(path("depot/metadata/1.root.json"), path("shipped/root.json")).unwrap();
-        fs::write(path("shipped/depot.json"), format!(r#"{{"format":1,"url":"{}"}}"#, server.url)).unwrap();
-        let place = Place {
-            disk: Some(path("disk.img")),
-            trust: Some(path("trust.json")),
-            report: PathBuf::new(),
-            journal: Some(path("data/bulkhead")),
-        };
-        let desk = Desk {
-            place,
-            data: path("data"),
-            program: Program::at(AGENT),
-            jobs: Jobs::default(),
-            depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
-            network_hook: path("network"),
-        };
-        let keeper = Keeper::start(Setup { desk, socket: path("agent.sock"), program: AGENT.into() }).unwrap();
-        Some(Self { directory, bulkhead, server, _keeper: keeper })
+        let root = fs::read(path("depot/metadata/1.root.json")).unwrap();
+        let appliance = Appliance::with_depot(&root, Some(&server.url));
+        Some(Self { appliance, folder, bulkhead, server })
     }
 
+    /// A file of the publisher.
     fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// Changes the depot, and shows it.
     fn publish(&self, arguments: &[&str]) {
-        ran(&self.bulkhead, self.directory.path(), arguments);
+        ran(&self.bulkhead, self.folder.path(), arguments);
         self.server.state.lock().unwrap().files = files(&self.path("depot"));
     }
 
     /// Other keys for a role, which take the place of the old ones.
     fn rotate(&self, role: &str) {
-        let new = format!("new-{role}-{}", fs::read_dir(self.directory.path()).unwrap().count());
-        ran(&self.bulkhead, self.directory.path(), &["keys", "depot", &new, "--role", "root", "--product", "demo"]);
+        let new = format!("new-{role}-{}", fs::read_dir(self.folder.path()).unwrap().count());
+        ran(&self.bulkhead, self.folder.path(), &["keys", "depot", &new, "--role", "root", "--product", "demo"]);
         if role != "root" {
             write_pair(&self.path(&new), role, &SigningKey::from_bytes(&[77; 32]));
         }
@@ -106,10 +84,7 @@ impl Bench {
     }
 
     fn agent(&self, arguments: &[&str], code: i32) -> String {
-        let output = Command::new(AGENT).args(arguments).arg("--socket").arg(self.path("agent.sock")).output().unwrap();
-        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        text
+        self.appliance.text(arguments, code)
     }
 
     /// Files asked for since the last time.

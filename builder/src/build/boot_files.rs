@@ -264,6 +264,7 @@ mod tests {
         let plan = Plan::new(&Recipe::from_text(&text, "plan.toml", Path::new(".")).unwrap()).unwrap();
         assert!(os_release(&plan).contains("\nNAME=\"A \\\"b\\\" \\$(c) \\`d\\` \\\\e\"\n"), "{}", os_release(&plan));
     }
+
     #[test]
     fn releases_with_the_same_files_are_told_apart() {
         let text = include_str!("../../tests/data/plan.toml");

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
+use formats::Digest;
 use formats::manifest::{Date, Manifest};
-use formats::{Digest, tuf};
 use serde_json::Value;
 
 use super::{Content, Part, Request};
+use crate::depot::is_signed_by;
 
 /// A request in lines. `own`: the keys of whoever looks at it.
 pub struct Shown<'a> {
@@ -45,7 +46,7 @@ impl fmt::Display for Shown<'_> {
 impl Shown<'_> {
     fn metadata(&self, f: &mut fmt::Formatter<'_>, document: &Value, before: Option<&Value>) -> fmt::Result {
         let old = before.and_then(|file| file.get("signed"));
-        match (old, before.is_some_and(|file| self.signed_by_reader(file))) {
+        match (old, before.is_some_and(|file| is_signed_by(file, self.own))) {
             (None, _) => writeln!(f, "   there is none before it")?,
             (Some(old), true) => writeln!(f, "   compared with version {}, which you signed:", version(old))?,
             (Some(old), false) => {
@@ -67,17 +68,6 @@ impl Shown<'_> {
             same = false;
         }
         if same { writeln!(f, "   nothing but the version and the last day") } else { Ok(()) }
-    }
-
-    /// Whether one of the reader's keys signed this file.
-    fn signed_by_reader(&self, file: &Value) -> bool {
-        let Some(message) = file.get("signed").and_then(|signed| tuf::canonical(signed).ok()) else { return false };
-        let signatures = file.get("signatures").and_then(Value::as_array).into_iter().flatten();
-        signatures.filter_map(|one| one.get("sig")?.as_str()).any(|text| {
-            let mut raw = [0; 64];
-            hex::decode_to_slice(text, &mut raw).is_ok()
-                && self.own.iter().any(|key| key.verify_strict(&message, &Signature::from_bytes(&raw)).is_ok())
-        })
     }
 }
 

@@ -106,7 +106,7 @@ impl<'a> Shelf<'a> {
             return Err(Error::Refused(format!(
                 "appliances refuse what \"{}\" says since {}; sign it anew with: bulkhead depot refresh",
                 depot.folder().display(),
-                day(state.verified.expires())
+                Date::shown(state.verified.expires())
             )));
         }
         // No appliance believes that it is earlier than what was signed.
@@ -132,7 +132,7 @@ impl<'a> Shelf<'a> {
         let key = signed.key();
         let refused = |problem: String| Err(Error::Refused(problem));
         self.check_product(&key.inventory)?;
-        let (made, today) = (day(key.made), day(self.now));
+        let (made, today) = (Date::shown(key.made), Date::shown(self.now));
         let off = (key.made.saturating_sub(self.now) / DAY).unsigned_abs();
         if key.made > self.now.saturating_add(DAY) {
             return refused(format!(
@@ -144,7 +144,7 @@ impl<'a> Shelf<'a> {
             return refused(format!(
                 "this download key was made on {made} and good until {}; today is {today}; make a new one with: update-agent \
                  download-key; if it was made just now, the clock of the appliance is behind by about {off} day(s): set it first",
-                day(key.expires)
+                Date::shown(key.expires)
             ));
         }
         let newest = self.state.verified.root().version();
@@ -233,8 +233,11 @@ impl<'a> Shelf<'a> {
     }
 
     fn licences(&self, inventory: &Inventory) -> Vec<PackageId> {
-        let rows = plan::list(inventory, &candidates(&self.catalogue, inventory, self.now)).into_iter();
-        let open = rows.filter(|row| row.package.kind() == Kind::Licence && row.standing == Standing::Available);
+        let mut waiting = candidates(&self.catalogue, inventory, self.now);
+        // One that can be installed now needs no other package first: the list of licences alone says the same of each.
+        waiting.retain(|candidate| candidate.entry.kind == Kind::Licence);
+        let rows = plan::list(inventory, &waiting).into_iter();
+        let open = rows.filter(|row| row.standing == Standing::Available);
         let mut newest: BTreeMap<String, (u64, PackageId)> = BTreeMap::new();
         for id in open.map(|row| row.package) {
             let sequence = self.catalogue.entries().get(&id).map_or(0, |entry| entry.sequence);
@@ -266,11 +269,6 @@ impl Bringing {
         let licences = self.licences.iter().map(|id| format!("also: {id}, at any time"));
         self.plan.sentences().into_iter().chain(licences).collect()
     }
-}
-
-/// A day for people.
-pub(super) fn day(unix: i64) -> String {
-    Date::of_unix(unix).map_or_else(|| format!("second {unix}"), |day| day.to_string())
 }
 
 const DAY: i64 = 86_400;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{Signature, VerifyingKey};
 use formats::manifest::Date;
 use formats::tuf;
 use serde_json::{Map, Value, json};
@@ -133,6 +133,17 @@ pub fn role_keys(role: &Value, keys: &Value) -> RoleKeys {
     });
     let threshold = role.get("threshold").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     RoleKeys { threshold: threshold.unwrap_or(usize::MAX), keys: found.collect() }
+}
+
+/// Whether one of the signatures of a file of metadata is by one of these keys.
+pub(crate) fn is_signed_by(file: &Value, keys: &[VerifyingKey]) -> bool {
+    let Some(message) = file.get("signed").and_then(|signed| tuf::canonical(signed).ok()) else { return false };
+    let signatures = file.get("signatures").and_then(Value::as_array).into_iter().flatten();
+    signatures.filter_map(|one| one.get("sig")?.as_str()).any(|text| {
+        let mut raw = [0; 64];
+        hex::decode_to_slice(text, &mut raw).is_ok()
+            && keys.iter().any(|key| key.verify_strict(&message, &Signature::from_bytes(&raw)).is_ok())
+    })
 }
 
 /// The ids of these keys and their descriptions by id.

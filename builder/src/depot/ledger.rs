@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use formats::Digest;
 use formats::catalogue::PackageId;
 use formats::download_key::SignedKey;
+use formats::manifest::Date;
 use serde::{Deserialize, Serialize};
 
-use super::answer::day;
 use crate::{Error, Result};
 
 /// The file. It need not be there: then nothing was handed out.
@@ -123,7 +123,7 @@ impl Ledger {
                 "{id} was downloaded {} time(s) for appliance {appliance}, last on {}, and {most} time(s) are allowed; the depot's operator can allow \
                  more with --reissues",
                 issues.count,
-                day(issues.last)
+                Date::shown(issues.last)
             ))),
         }
     }

@@ -29,11 +29,13 @@ mod storage;
 
 pub use answer::Hiding;
 pub use create::{Creation, usual_lifetime};
+pub(crate) use document::is_signed_by;
 pub use edit::Edit;
 pub use offer::Opens;
 pub use request::import;
 pub use results::Policy;
 pub use rotate::Rotation;
 pub use signer::{KeyFile, SignCommand, Signer, Signers};
+pub(crate) use state::trust_store;
 pub use state::{Depot, Draft, INDEX, OFFLINE, ONLINE, PACKAGES, State, TOP};
 pub use storage::{RealStorage, Storage};

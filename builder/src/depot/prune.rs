@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use formats::tuf::Freshness;
+use formats::tuf::{self, Freshness};
 use serde_json::Value;
 
 use super::document::{Document, second};
@@ -134,13 +134,7 @@ fn made(path: &Path) -> Result<Option<i64>> {
 /// Paths, below the folder of targets, of the files that metadata names.
 fn targets_of(path: &Path) -> Result<Vec<String>> {
     let Some(document) = document(path)? else { return Ok(Vec::new()) };
-    let place = |(name, value): (&String, &Value)| {
-        let digest = value.pointer("/hashes/sha256")?.as_str()?;
-        Some(match name.rsplit_once('/') {
-            Some((folder, file)) => format!("{folder}/{digest}.{file}"),
-            None => format!("{digest}.{name}"),
-        })
-    };
+    let place = |(name, value): (&String, &Value)| Some(tuf::path(name, value.pointer("/hashes/sha256")?.as_str()?));
     Ok(document.get("targets").as_object().into_iter().flatten().filter_map(place).collect())
 }
 

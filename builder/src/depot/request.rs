@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use formats::Digest;
-use formats::tuf::Targets;
+use formats::tuf::{self, Targets};
 use serde_json::Value;
 
 use super::create::appear;
@@ -118,8 +118,7 @@ impl Edit<'_> {
                 if known.and_then(|known| known.get(name)).is_some_and(|target| target.digest == digest) {
                     continue;
                 }
-                let target = formats::tuf::Target { length: formats::Bytes(0), digest, custom: None };
-                let path = self.depot().target(&target.path(name));
+                let path = self.depot().target(&tuf::path(name, &digest.to_string()));
                 if !is_file(&path, digest)? {
                     return Err(stale(&format!("\"{}\" is not the file it names any more", path.display())));
                 }

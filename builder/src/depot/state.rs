@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use formats::Digest;
 use formats::catalogue::{Catalogue, Entry, Index};
 use formats::trust::TrustStore;
-use formats::tuf::{self, Freshness, Kept, Trouble};
+use formats::tuf::{self, Freshness, Kept, Targets, Trouble};
 use serde_json::Value;
 
 use super::document::{Document, RoleKeys, role_keys};
@@ -131,18 +131,23 @@ impl Draft {
     }
 }
 
+/// Whom appliances of `product` believe about packages when a depot signs these targets. Development builds are taken where one of the keys
+/// is a development key.
+pub(crate) fn trust_store(targets: &Targets, product: &str) -> formats::Result<TrustStore> {
+    let store = |development| targets.trust_store(product, development);
+    let development = store(true)?.keys().values().any(|key| key.development);
+    store(development)
+}
+
 impl State {
     /// What the operator says.
     pub const fn index(&self) -> &Index {
         &self.draft.index
     }
 
-    /// Whom appliances believe about packages. Development builds are taken where one of the keys is a development key.
+    /// Whom appliances believe about packages.
     pub fn trust_store(&self) -> Result<TrustStore> {
-        let wrong = || Error::format("the depot's keys");
-        let store = |development| self.verified.targets().trust_store(&self.draft.index.product, development);
-        let development = store(true).map_err(wrong())?.keys().values().any(|key| key.development);
-        store(development).map_err(wrong())
+        trust_store(self.verified.targets(), &self.draft.index.product).map_err(Error::format("the depot's keys"))
     }
 
     /// Every package that is signed for.

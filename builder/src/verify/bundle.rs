@@ -7,15 +7,14 @@ use std::fs;
 use std::io::BufRead as _;
 use std::path::Path;
 
+use formats::Digest;
 use formats::digest::Hasher;
 use formats::manifest::Date;
-use formats::trust::TrustStore;
 use formats::tuf::{self, Depot, Freshness, Kept, Root, Target, Trouble, Why};
-use formats::{Digest, Error as FormatError};
-use serde_json::Value;
 
 use super::{Report, chain, trust, verify_package_for};
 use crate::bundle_file::BundleFile;
+use crate::depot::{is_signed_by, trust_store};
 use crate::{Error, Result};
 
 /// Checks a bundle. `trust` is the depot's root (`N.root.json`), or a folder with `root.json` or `root.pub`; `now` is in seconds since 1970.
@@ -55,10 +54,9 @@ fn metadata(file: &BundleFile, root: &[u8], now: i64, report: &mut Report) -> Op
     let refresh = |freshness| {
         tuf::refresh(&kept, freshness, &mut |name, limit| Ok::<_, Infallible>(file.bundle.fetch(name, limit)))
     };
-    let day = |second| Date::of_unix(second).map(|day| day.to_string()).unwrap_or_default();
     match refresh(Freshness::Required { now }) {
         Ok(depot) => {
-            let text = format!("root {}, good until {}", depot.root().version(), day(depot.expires()));
+            let text = format!("root {}, good until {}", depot.root().version(), Date::shown(depot.expires()));
             report.good("metadata", text);
             Some(depot)
         }
@@ -99,7 +97,7 @@ fn digest(file: &BundleFile, path: &str) -> Result<Digest> {
 
 fn package(file: &BundleFile, name: &str, path: &str, depot: &Depot, report: &mut Report) -> Result<()> {
     let Some(span) = file.bundle.targets.get(path) else { return Ok(()) };
-    let store = match trust_store(depot, &file.bundle.label.product) {
+    let store = match trust_store(depot.targets(), &file.bundle.label.product) {
         Ok(store) => store,
         Err(problem) => {
             report.fail(name, chain(&problem));
@@ -112,13 +110,6 @@ fn package(file: &BundleFile, name: &str, path: &str, depot: &Depot, report: &mu
         Some(problem) => report.fail(name, problem),
     }
     Ok(())
-}
-
-/// Whom the appliances of this depot believe about packages, as [`crate::depot::State::trust_store`] says.
-fn trust_store(depot: &Depot, product: &str) -> formats::Result<TrustStore> {
-    let store = |development| depot.targets().trust_store(product, development);
-    let development = store(true)?.keys().values().any(|key| key.development);
-    store(development)
 }
 
 /// The root to begin with.
@@ -146,23 +137,12 @@ fn root(file: &BundleFile, folder: &Path) -> Result<Vec<u8>> {
         .filter_map(|(_, bytes)| Some((Root::trusted(bytes).ok()?.version(), bytes)))
         .collect();
     roots.sort_unstable();
-    let found = roots.into_iter().find(|(_, bytes)| is_signed_by(bytes, &key).unwrap_or(false));
+    let found =
+        roots.into_iter().find(|(_, bytes)| is_signed_by(&serde_json::from_slice(bytes).unwrap_or_default(), &[key]));
     found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| {
         let (bundle, key) = (file.path.display(), path.display());
         Error::Verification(format!(
             "no root in \"{bundle}\" is signed by \"{key}\": it is of another depot, or forged"
         ))
     })
-}
-
-/// Whether one of the signatures of a file of metadata is by this key.
-fn is_signed_by(bytes: &[u8], key: &ed25519_dalek::VerifyingKey) -> Result<bool, FormatError> {
-    let file: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let message = tuf::canonical(file.get("signed").unwrap_or(&Value::Null))?;
-    let signatures = file.get("signatures").and_then(Value::as_array).into_iter().flatten();
-    Ok(signatures.filter_map(|one| one.get("sig").and_then(Value::as_str)).any(|text| {
-        let mut raw = [0; 64];
-        hex::decode_to_slice(text, &mut raw).is_ok()
-            && key.verify_strict(&message, &ed25519_dalek::Signature::from_bytes(&raw)).is_ok()
-    }))
 }

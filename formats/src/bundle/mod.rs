@@ -20,7 +20,7 @@ pub use header::{TRAILER, header, padding, stored};
 pub use read::{Bundle, Span};
 
 use crate::catalogue::PackageId;
-use crate::manifest::{MAX_UNIX, check_name};
+use crate::manifest::{MAX_UNIX, appliance_rule, check_name};
 use crate::package::ustar;
 use crate::{Error as FormatError, json};
 
@@ -91,10 +91,7 @@ impl Label {
 
     fn check(&self) -> std::result::Result<(), String> {
         check_name("product", &self.product).map_err(|error| error.to_string())?;
-        let name = &self.appliance;
-        if !(1..=MAX_APPLIANCE).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("the name of the appliance is not 1 to {MAX_APPLIANCE} printable characters"));
-        }
+        appliance_rule(&self.appliance)?;
         if self.order.len() > MAX_ORDER {
             return Err(format!("{} steps; at most {MAX_ORDER} are allowed", self.order.len()));
         }
@@ -111,7 +108,6 @@ pub fn is_bundle(start: &[u8]) -> bool {
 }
 
 const WHAT: &str = "path bundle";
-const MAX_APPLIANCE: usize = 128;
 
 #[cfg(test)]
 mod tests;

@@ -148,7 +148,6 @@ impl FromStr for PackageId {
             return Err(bad());
         }
         let (kind, rest) = text.split_once('/').ok_or_else(bad)?;
-        let kind = [Kind::Base, Kind::Site, Kind::Licence].into_iter().find(|one| one.to_string() == kind);
         let (name, version) = rest
             .match_indices('-')
             .find_map(|(at, _)| {
@@ -156,7 +155,7 @@ impl FromStr for PackageId {
                 Some((name, version.parse::<Version>().ok()?))
             })
             .ok_or_else(bad)?;
-        Self::new(kind.ok_or_else(bad)?, name, version).map_err(|_| bad())
+        Self::new(Kind::named(kind).ok_or_else(bad)?, name, version).map_err(|_| bad())
     }
 }
 

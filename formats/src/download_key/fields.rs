@@ -6,7 +6,7 @@ use super::record::{Fault, Reader, Writer, text};
 use super::{DownloadKey, MAX_LIST, Nonce};
 use crate::Digest;
 use crate::journal::Floor;
-use crate::manifest::{Date, Kind, MAX_UNIX, Requires, check_name};
+use crate::manifest::{Date, Kind, MAX_UNIX, Requires, appliance_rule, check_name};
 use crate::plan::{FORMAT, Installed, Inventory};
 
 /// The fields of a key. The text says which rule it breaks.
@@ -88,10 +88,7 @@ fn check(key: &DownloadKey) -> Result<(), String> {
         named("package name", &installed.name)?;
         installed.hostname.iter().try_for_each(|name| named("hostname", name))?;
     }
-    let appliance = &inventory.appliance;
-    if !(1..=MAX_APPLIANCE).contains(&appliance.len()) || !appliance.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("the name of the appliance is not 1 to {MAX_APPLIANCE} printable characters"));
-    }
+    appliance_rule(&inventory.appliance)?;
     let longest = [inventory.hardware.len(), inventory.floors.len(), inventory.licences.len()].into_iter().max();
     if longest.is_some_and(|longest| longest > MAX_LIST) {
         return Err(format!("a list has more than {MAX_LIST} entries"));
@@ -153,9 +150,7 @@ fn encode_floor(floor: &Floor) -> Result<Vec<u8>, String> {
 
 fn decode_floor(bytes: &[u8]) -> Result<Floor, Fault> {
     let fields = Reader::new(bytes, &[1, 2, 3])?;
-    let kind = text(fields.one(1)?)?;
-    let kind = [Kind::Base, Kind::Site, Kind::Licence].into_iter().find(|one| one.to_string() == kind);
-    let kind = kind.ok_or_else(|| bad("a floor is of no kind of package"))?;
+    let kind = Kind::named(text(fields.one(1)?)?).ok_or_else(|| bad("a floor is of no kind of package"))?;
     Ok(Floor { kind, name: fields.text(2)?.into(), sequence: fields.number(3)? })
 }
 
@@ -207,4 +202,3 @@ const KNOWN: [u8; 15] = [
     ENTITLED,
     LICENCE,
 ];
-const MAX_APPLIANCE: usize = 128;

@@ -16,6 +16,14 @@ pub fn check_name(what: &str, name: &str) -> crate::Result<()> {
     name_rule(what, name).map_err(|problem| crate::Error::invalid("name", problem))
 }
 
+/// The rule for the name of an appliance among all: 1 to 128 printable ASCII characters, no space. The error tells the rule.
+pub(crate) fn appliance_rule(name: &str) -> Checked {
+    if (1..=MAX_APPLIANCE).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(format!("the name of the appliance is not 1 to {MAX_APPLIANCE} printable characters"))
+}
+
 /// The rule for short titles shown to people: 1 to 64 printable ASCII characters, no space at either end.
 pub fn check_title(what: &str, title: &str) -> crate::Result<()> {
     let printable = title.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
@@ -171,6 +179,7 @@ fn count(what: &str, number: usize) -> Checked {
     Err(format!("{number} {what}; at most {MAX_ITEMS} are allowed"))
 }
 
+const MAX_APPLIANCE: usize = 128;
 const MAX_NAME: usize = 64;
 const MAX_RANGE: usize = 128;
 const MAX_ITEMS: usize = 64;

@@ -38,6 +38,11 @@ impl Date {
         Some(Self { year, month, day: u8::try_from(days.checked_add(1)?).ok()? })
     }
 
+    /// The day that contains this second for people; the bare second outside 1970 to 9999.
+    pub fn shown(seconds: i64) -> String {
+        Self::of_unix(seconds).map_or_else(|| format!("second {seconds}"), |day| day.to_string())
+    }
+
     /// Its first second in UTC, since 1970.
     pub fn unix(self) -> i64 {
         let years = (1970..self.year).map(year_days);

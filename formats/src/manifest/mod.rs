@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::appliance_rule;
 pub use check::{check_name, check_title};
 pub use date::{Date, MAX_UNIX};
 pub use licence::{LicenceInfo, MAX_FEATURES, MAX_GRACE, Validity};
@@ -101,6 +102,13 @@ pub enum Kind {
     Site,
     /// Claims without an image.
     Licence,
+}
+
+impl Kind {
+    /// The kind that is written so; nothing when none is.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        [Self::Base, Self::Site, Self::Licence].into_iter().find(|kind| kind.to_string() == word)
+    }
 }
 
 /// Version ranges of the other packages.

@@ -55,6 +55,18 @@ impl fmt::Display for Kind {
     }
 }
 
+impl Effects {
+    /// What users will notice when it is installed, the wait behind it not counted. A restart takes the application away anyhow.
+    pub fn sentences(self) -> impl Iterator<Item = String> {
+        let all = [
+            (self.reboot, "the appliance restarts"),
+            (self.site_downtime && !self.reboot, "the application is away for a moment"),
+            (self.client_upgrade, "client programs have to be upgraded"),
+        ];
+        all.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words.to_owned())
+    }
+}
+
 impl fmt::Display for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();

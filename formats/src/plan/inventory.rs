@@ -3,6 +3,7 @@
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Entry;
 use crate::journal::Floor;
 use crate::manifest::{Date, Kind, Manifest, Requires};
 use crate::{Digest, Error, Result, json};
@@ -82,6 +83,19 @@ impl Installed {
             soaks_until: None,
         }
     }
+
+    /// What an inventory would say of a slot with this package.
+    pub fn of_entry(entry: &Entry) -> Self {
+        Self {
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            build_id: entry.build_id,
+            sequence: entry.sequence,
+            requires: entry.requires.clone(),
+            hostname: entry.site.as_ref().map(|site| site.hostname.clone()),
+            soaks_until: None,
+        }
+    }
 }
 
 impl Inventory {
@@ -103,7 +117,7 @@ impl Inventory {
 
     /// The floor of a line.
     pub fn floor(&self, kind: Kind, name: &str) -> Option<u64> {
-        self.floors.iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
+        Floor::of(&self.floors, kind, name)
     }
 }
 

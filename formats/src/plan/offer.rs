@@ -2,7 +2,7 @@
 
 use super::{Candidate, Inventory, Plan, Row, Standing, Step};
 use crate::catalogue::{Catalogue, Place};
-use crate::manifest::Date;
+use crate::manifest::{Date, Effects};
 
 /// Every package of the appliance's channel, with whether it may be had at `now`, seconds since 1970.
 pub fn candidates<'a>(catalogue: &'a Catalogue, inventory: &Inventory, now: i64) -> Vec<Candidate<'a>> {
@@ -61,22 +61,14 @@ impl Plan {
 impl Step {
     /// What it does, for people.
     pub fn words(&self) -> String {
+        let Self { reboot, site_downtime, client_upgrade, .. } = *self;
         let mut parts = vec![format!("install {}", self.package)];
-        for (yes, what) in [
-            (self.reboot, "the appliance restarts"),
-            (self.site_downtime && !self.reboot, "the application is away for a moment"),
-            (self.client_upgrade, "client programs have to be upgraded"),
-        ] {
-            if yes {
-                parts.push(what.into());
-            }
-        }
+        parts.extend(Effects { reboot, site_downtime, client_upgrade, soak_hours: None }.sentences());
         if let Some(hours) = self.wait_hours {
             parts.push(format!("not before {hours} h after the site before, so that clients can follow"));
         }
         if let Some(time) = self.not_before {
-            let day = Date::of_unix(time).map_or_else(|| format!("second {time}"), |day| day.to_string());
-            parts.push(format!("not before {day}, clients are still following"));
+            parts.push(format!("not before {}, clients are still following", Date::shown(time)));
         }
         parts.join("; ")
     }

@@ -40,7 +40,7 @@ impl Graph {
         let entries = offers.iter().map(|line| {
             let (available, line) = (!line.starts_with('!'), line.trim_start_matches('!'));
             let (kind, rest) = line.split_once(' ').unwrap();
-            let kind = [Kind::Base, Kind::Site, Kind::Licence].into_iter().find(|one| one.to_string() == kind).unwrap();
+            let kind = Kind::named(kind).unwrap();
             (offer(kind, rest), available)
         });
         let entries = entries.collect();

@@ -21,7 +21,7 @@ use std::fmt;
 
 pub use canonical::canonical;
 pub use metadata::{Delegation, Root, Target, Targets};
-pub use refresh::{Depot, Fetch, Freshness, Kept, Trouble, refresh};
+pub use refresh::{Depot, Fetch, Freshness, Kept, Trouble, path, refresh};
 pub use role::{Keys, key_id, key_value};
 
 /// Why metadata was not believed.

@@ -249,14 +249,18 @@ impl Depot {
     }
 }
 
-/// Where a target of this name and digest lies in a depot with consistent snapshots: its digest stands before the last part of its name.
 impl Target {
     /// The path below the depot's folder of targets.
     pub fn path(&self, name: &str) -> String {
-        let digest = hex::encode(self.digest.0);
-        match name.rsplit_once('/') {
-            Some((folder, file)) => format!("{folder}/{digest}.{file}"),
-            None => format!("{digest}.{name}"),
-        }
+        path(name, &hex::encode(self.digest.0))
+    }
+}
+
+/// Where the target of this name and digest, hexadecimal, lies below the folder of targets of a depot with consistent snapshots: its digest
+/// stands before the last part of its name.
+pub fn path(name: &str, digest: &str) -> String {
+    match name.rsplit_once('/') {
+        Some((folder, file)) => format!("{folder}/{digest}.{file}"),
+        None => format!("{digest}.{name}"),
     }
 }

@@ -13,11 +13,12 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use formats::bundle::{self, Bundle, Span, is_bundle};
+use formats::manifest::Date;
 use formats::tuf::{Freshness, Refusal, Target, Why};
 use formats::{Bytes, Damage, Distrust};
 
 use crate::depot::check::{Files, Learnt};
-use crate::depot::clock::{Clock, day};
+use crate::depot::clock::Clock;
 use crate::depot::{Places, Trouble};
 use crate::error::{At, Doing, Error, Result};
 
@@ -99,7 +100,7 @@ impl Opened {
             // For the explanation: when was the newest thing in it signed?
             let made = verified.known.catalogue.index().created.min(verified.known.depot.expires());
             let clock = Clock { signed: clock.signed.max(made), ..clock };
-            return Err(Trouble::BundleExpired { place, refusal, made: day(made), clock }.into());
+            return Err(Trouble::BundleExpired { place, refusal, made: Date::shown(made), clock }.into());
         };
         decide(&refusal)?;
         Ok(Taken { learnt: places.keep_verified(verified, clock)?, expired: Some(refusal.to_string()) })

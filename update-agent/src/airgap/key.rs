@@ -5,12 +5,13 @@ use std::io::Read as _;
 
 use formats::Digest;
 use formats::download_key::{DownloadKey, LIFETIME, Nonce};
+use formats::manifest::Date;
 use formats::plan::Inventory;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
 use crate::depot::Places;
-use crate::depot::clock::{Clock, day};
+use crate::depot::clock::Clock;
 use crate::error::{At, Doing, Result};
 
 /// A download key as clients get it.
@@ -48,7 +49,7 @@ pub fn make(places: &Places, inventory: Inventory, clock: Clock) -> Result<Made>
     notes.push(format!(
         "good until {} by the clock of this appliance; a depot answers it with a path bundle: \"bulkhead depot answer DEPOT KEY\", or \
          its web page",
-        day(expires)
+        Date::shown(expires)
     ));
     Ok(Made { key, appliance, public: Digest(own.verifying_key().to_bytes()), root, made, expires, notes })
 }

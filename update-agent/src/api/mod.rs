@@ -246,6 +246,12 @@ pub struct Problem {
     pub message: String,
 }
 
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code().into(), message: error.to_string() }
+    }
+}
+
 /// Something that takes long, as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,9 +4,10 @@
 //! Wherever the files come from, they take one way: [`formats::tuf::refresh`], the index compared with what was signed for, kept by one
 //! rename. Only freshness can be waived, and only for a file in hand: a server that says something old may be held back by somebody.
 
+use formats::manifest::Date;
 use formats::tuf::{self, Depot, Freshness, Why};
 
-use super::clock::{Clock, day};
+use super::clock::Clock;
 use super::store::{self, Attempt, Beginning, INDEX, Known, Stored};
 use super::{Places, Trouble, setting};
 use crate::api::Problem;
@@ -60,7 +61,7 @@ impl Places {
     pub fn check(&self, clock: Clock) -> Result<Checked> {
         let result = self.asked(clock);
         let problem = result.as_ref().err();
-        let problem = problem.map(|error| Problem { code: error.code().into(), message: error.to_string() });
+        let problem = problem.map(Problem::from);
         let remembered = self.remember(&Attempt { time: clock.says, problem });
         // Of two problems the first one says more.
         result.and_then(|checked| remembered.map(|()| checked))
@@ -173,7 +174,7 @@ impl Checked {
         };
         steps.push(format!(
             "{url} {news}: {packages}, its list is of {}, channel \"{}\"",
-            day(index.created),
+            Date::shown(index.created),
             setting::channel(setting)
         ));
         steps

@@ -36,8 +36,8 @@ impl Clock {
                 "the clock of this appliance is off by about {}: it says {}; last known good {}, when the newest thing known here was \
                  signed; set the clock; until then it counts as that day",
                 self.off(),
-                day(self.says),
-                day(self.signed)
+                Date::shown(self.says),
+                Date::shown(self.signed)
             )
         })
     }
@@ -50,10 +50,10 @@ impl Clock {
                 format!(
                     "the clock of this appliance says {}, and the newest thing known here was signed on {}: unless nothing new came for \
                      so long, the clock is off by about {}; last known good {}",
-                    day(self.says),
-                    day(self.signed),
+                    Date::shown(self.says),
+                    Date::shown(self.signed),
                     self.off(),
-                    day(self.signed)
+                    Date::shown(self.signed)
                 )
             })
         })
@@ -84,11 +84,6 @@ impl Places {
         let says = i64::try_from(now()).unwrap_or(i64::MAX);
         Clock { says, signed: base.max(index.min(good_until)), good_until }
     }
-}
-
-/// A day for people.
-pub fn day(unix: i64) -> String {
-    Date::of_unix(unix).map_or_else(|| format!("second {unix}"), |day| day.to_string())
 }
 
 /// Two good clocks may differ by so much, in seconds.

@@ -8,7 +8,7 @@ use formats::plan::{self, Inventory, Plan, Rates, Row, Standing, Target, candida
 use serde::{Deserialize, Serialize};
 
 use super::Trouble;
-use super::clock::{Clock, day};
+use super::clock::Clock;
 use super::setting::channel;
 use super::store::{Attempt, Known};
 use crate::error::{Error, Result};
@@ -158,7 +158,7 @@ fn notes(known: &Known, inventory: &Inventory, attempt: Option<&Attempt>, clock:
         notes.push(format!("the last check failed, so this may be old: {}", problem.message));
     }
     if clock.now() > known.depot.expires() {
-        let (until, asked) = (day(known.depot.expires()), day(known.checked));
+        let (until, asked) = (Date::shown(known.depot.expires()), Date::shown(known.checked));
         notes.push(format!("what the depot signed was good until {until} and is of the check of {asked}: check again"));
     }
     notes.extend(inventory.entitled_until.map(|until| entitlement(until, clock)));

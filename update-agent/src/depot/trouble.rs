@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use formats::catalogue::{Availability, PackageId};
+use formats::manifest::Date;
 use formats::tuf::{Refusal, Why};
 use formats::window::Outside;
 
-use super::clock::{Clock, day};
+use super::clock::Clock;
 use crate::code::Code;
 
 /// Why nothing came of asking a depot, or of what it offers.
@@ -56,7 +57,7 @@ pub enum Trouble {
         "{place} is not believed: {refusal}, and the clock of this appliance says {}; the newest thing known here to be signed is of \
          {}. If the clock is wrong, it is off by about {}, last known good {}: set it; if it is right, nobody keeps the depot up to date, \
          or somebody holds news back: {}",
-        day(.clock.says), day(.clock.signed), .clock.off(), day(.clock.signed), way_out(Why::Expired)
+        Date::shown(.clock.says), Date::shown(.clock.signed), .clock.off(), Date::shown(.clock.signed), way_out(Why::Expired)
     )]
     Expired {
         /// The depot.
@@ -72,7 +73,7 @@ pub enum Trouble {
          here to be signed is of {}. If the clock is wrong, it is off by about {}, last known good {}: set it. If it is right, have a new \
          bundle made; where none can be had and you know where this one comes from, take it with --accept-expired --reason TEXT: signatures \
          are checked all the same, and what it does not know is whether something in it was withdrawn since",
-        day(.clock.says), day(.clock.signed), .clock.off(), day(.clock.signed)
+        Date::shown(.clock.says), Date::shown(.clock.signed), .clock.off(), Date::shown(.clock.signed)
     )]
     BundleExpired {
         /// The bundle.

@@ -86,11 +86,9 @@ fn believed(line: &str, bytes: &[u8], trust: &TrustStore, floors: &[Floor]) -> R
     if manifest.name != line {
         return Err(format!("it is the licence \"{}\" under another name", manifest.name));
     }
-    let floor = floors.iter().find(|floor| floor.kind == manifest.kind && floor.name == manifest.name);
-    match floor.filter(|floor| manifest.sequence < floor.sequence) {
-        Some(floor) => {
-            Err(format!("it is number {}, and number {} was installed here", manifest.sequence, floor.sequence))
-        }
+    let floor = Floor::of(floors, manifest.kind, &manifest.name);
+    match floor.filter(|floor| manifest.sequence < *floor) {
+        Some(floor) => Err(format!("it is number {}, and number {floor} was installed here", manifest.sequence)),
         None => Ok(licence),
     }
 }

@@ -181,11 +181,9 @@ impl Agent<'_> {
         self.site(facts, &SiteEvent::Install { same, waits }, install)
     }
 
-    /// The day by which keys expire, in seconds since 1970: by the machine's clock, but never before the running base was made. A clock
-    /// that was reset must not bring an expired key back.
+    /// The day by which keys expire, in seconds since 1970. A clock that was reset must not bring an expired key back.
     pub(super) fn today(&self, facts: &Facts) -> i64 {
-        let clock = i64::try_from(self.journal.now()).unwrap_or(i64::MAX);
-        facts.home().map_or(clock, |base| clock.max(base.created))
+        facts.not_before_home(self.journal.now())
     }
 
     /// Keeps what runs: the base on trial, and the site. A site that waited for this base goes live, on trial.

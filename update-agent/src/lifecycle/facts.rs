@@ -115,8 +115,7 @@ impl Facts {
 
     /// The floor of one package line.
     pub fn floor(&self, kind: Kind, name: &str) -> Option<u64> {
-        let floors = self.floors();
-        floors.into_iter().find(|floor| floor.kind == kind && floor.name == name).map(|floor| floor.sequence)
+        Floor::of(&self.floors(), kind, name)
     }
 
     /// Whether another build was committed under the number of this release.
@@ -135,6 +134,12 @@ impl Facts {
     pub fn home(&self) -> Option<&Manifest> {
         let slot = self.running_base().or_else(|| self.boot.map(|boot| boot.order))?;
         self.base.get(slot).manifest()
+    }
+
+    /// A clock, both in seconds since 1970, but never before [`Self::home`] was made.
+    pub fn not_before_home(&self, clock: u64) -> i64 {
+        let clock = i64::try_from(clock).unwrap_or(i64::MAX);
+        self.home().map_or(clock, |base| clock.max(base.created))
     }
 
     /// Whether the boot state calls this base slot good.

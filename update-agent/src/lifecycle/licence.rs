@@ -25,10 +25,7 @@ impl Agent<'_> {
     /// Licences of which the journal does not know that they were installed.
     pub fn unrecorded_licences(&self, store: &dyn Store) -> Result<Vec<Release>> {
         let floors = self.journal.history()?.floors();
-        let known = |manifest: &Manifest| {
-            let floor = |floor: &Floor| (floor.kind, &floor.name) == (manifest.kind, &manifest.name);
-            floors.iter().find(|one| floor(one)).is_some_and(|floor| floor.sequence == manifest.sequence)
-        };
+        let known = |manifest: &Manifest| Floor::of(&floors, manifest.kind, &manifest.name) == Some(manifest.sequence);
         let held = self.licences(store)?.held;
         let unknown = held.iter().map(VerifiedManifest::manifest).filter(|manifest| !known(manifest));
         Ok(unknown.map(Release::from).collect())

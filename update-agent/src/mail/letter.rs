@@ -79,17 +79,9 @@ fn described(about: &About) -> String {
 }
 
 fn described_offer(offer: &Offer) -> String {
-    let Effects { reboot, site_downtime, client_upgrade, soak_hours } = offer.effects;
-    let mut effects: Vec<String> = [
-        (reboot, "the appliance restarts"),
-        (site_downtime && !reboot, "the application is away for a moment"),
-        (client_upgrade, "client programs have to be upgraded"),
-    ]
-    .into_iter()
-    .filter(|(yes, _)| *yes)
-    .map(|(_, words)| words.into())
-    .collect();
-    effects.extend(soak_hours.map(|hours| format!("clients get {hours} h to follow before the next step")));
+    let mut effects: Vec<String> = offer.effects.sentences().collect();
+    effects
+        .extend(offer.effects.soak_hours.map(|hours| format!("clients get {hours} h to follow before the next step")));
     if effects.is_empty() {
         effects.push("none".into());
     }

@@ -15,9 +15,10 @@ use formats::plan::{Row, Standing};
 use serde::{Deserialize, Serialize};
 
 use self::letter::Words;
+use crate::api::Problem;
 use crate::depot::store::Attempt;
 use crate::depot::{Places, Trouble};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::fetch::{Fetcher, Letter};
 use crate::plain_file;
 
@@ -131,8 +132,7 @@ impl Places {
 
 /// How a mail ended, to be remembered.
 pub fn attempt(result: &Result<()>, now: i64) -> Attempt {
-    let problem = |error: &Error| crate::api::Problem { code: error.code().into(), message: error.to_string() };
-    Attempt { time: now, problem: result.as_ref().err().map(problem) }
+    Attempt { time: now, problem: result.as_ref().err().map(Problem::from) }
 }
 
 /// The machine's host name, when it is one a mail server can take.

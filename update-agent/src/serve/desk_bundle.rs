@@ -8,6 +8,7 @@ use std::path::Path;
 
 use formats::Bytes;
 use formats::catalogue::{Entry, PackageId};
+use formats::manifest::Date;
 use formats::plan::Plan;
 use formats::tuf::Refusal;
 
@@ -16,7 +17,7 @@ use super::job::Hand;
 use crate::airgap::bundle::{self, Opened, Taken};
 use crate::api::Install;
 use crate::depot::Trouble;
-use crate::depot::clock::{Clock, day};
+use crate::depot::clock::Clock;
 use crate::depot::offer::{self, Wanted, Way};
 use crate::depot::store::{Attempt, Known};
 use crate::error::{Error, Result};
@@ -103,7 +104,7 @@ impl Desk {
         if let (Some(expired), Some(reason)) = (expired, reason) {
             steps.push(format!("{expired}; taken all the same, decided because: {reason}"));
         }
-        let (packages, made) = (bundle.label().order.len(), day(learnt.known.catalogue.index().created));
+        let (packages, made) = (bundle.label().order.len(), Date::shown(learnt.known.catalogue.index().created));
         let words = if packages == 1 { "1 package".into() } else { format!("{packages} packages") };
         steps.push(format!("{} has {words}, its list is of {made}", bundle.name()));
         Ok(learnt.known)

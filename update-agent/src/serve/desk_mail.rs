@@ -1,17 +1,17 @@
 //! The keeper's part in mail: what there is to tell, and having it told.
 
-use formats::catalogue::PackageId;
+use formats::catalogue::Entry;
 use formats::depot::Setting;
 use formats::plan::{self, Inventory};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-
+use crate::depot::clock::Clock;
 use crate::depot::store::Known;
 use crate::error::Result;
-use crate::fetch::Fetcher;
 use crate::mail::letter::{self, About, Offer};
-use crate::mail::{self, News, attempt, chosen};
+use crate::mail::{self, News, Told, attempt, chosen};
+use crate::notes::Text;
 
 impl Desk {
     /// Whether there is something people were not told.
@@ -20,9 +20,7 @@ impl Desk {
         if setting.mail.is_none() {
             return Ok(false);
         }
-        let known = self.depot.known()?;
-        let rows = plan::list(&inventory, &plan::candidates(&known.catalogue, &inventory, clock.now()));
-        Ok(!mail::news(&known.catalogue, rows, &self.depot.told()).is_empty())
+        Ok(!news(&self.depot.known()?, &inventory, clock, &self.depot.told()).is_empty())
     }
 
     /// Tells them, and remembers it.
@@ -31,8 +29,7 @@ impl Desk {
         let mail = self.depot.mail()?;
         let known = self.depot.known()?;
         let told = self.depot.told();
-        let rows = plan::list(&inventory, &plan::candidates(&known.catalogue, &inventory, clock.now()));
-        let news = mail::news(&known.catalogue, rows, &told);
+        let news = news(&known, &inventory, clock, &told);
         if news.is_empty() {
             return Ok(vec!["there is nothing to tell that was not told".into()]);
         }
@@ -91,32 +88,23 @@ impl Desk {
 
     /// With the notes of each, as far as they can be had now: a letter without them is better than none.
     fn offers(&self, setting: &Setting, known: &Known, shown: Vec<News<'_>>) -> Vec<Offer> {
-        let mut fetcher = self.depot.fetcher(setting).ok();
-        let mut notes = |id: &PackageId| self.notes_for_letter(setting, known, id, fetcher.as_mut()?);
+        let mut from = self.depot.url(setting).and_then(|url| Ok((url, self.depot.fetcher(setting)?))).ok();
+        let mut notes = |entry: &Entry| {
+            let (url, fetcher) = from.as_mut()?;
+            Text::notes(entry).fetch(url, fetcher, &known.depot).ok()
+        };
         let offer = |one: News<'_>| {
-            let id = one.entry.id();
-            let notes = notes(&id);
-            Offer { package: id, after: one.after, size: one.entry.size, effects: one.entry.effects, notes }
+            let (package, notes) = (one.entry.id(), notes(one.entry));
+            Offer { package, after: one.after, size: one.entry.size, effects: one.entry.effects, notes }
         };
         shown.into_iter().map(offer).collect()
     }
+}
 
-    /// Release notes, when what came is what the depot and the package's entry signed for.
-    fn notes_for_letter(
-        &self,
-        setting: &Setting,
-        known: &Known,
-        id: &PackageId,
-        fetcher: &mut Fetcher,
-    ) -> Option<String> {
-        let (name, entry) = (id.notes_target(), known.catalogue.entries().get(id)?);
-        let target = known.depot.target(&name)?;
-        let limit = usize::try_from(target.length.0).ok().filter(|length| *length <= NOTES)?;
-        let url = format!("{}/targets/{}", self.depot.url(setting).ok()?, target.path(&name));
-        let bytes = fetcher.whole(&url, limit).ok()??;
-        let digest = formats::Digest::of(&bytes);
-        (digest == target.digest && digest == entry.notes).then(|| String::from_utf8(bytes).ok())?
-    }
+/// What can be installed that people were not told.
+fn news<'k>(known: &'k Known, inventory: &Inventory, clock: Clock, told: &Told) -> Vec<News<'k>> {
+    let rows = plan::list(inventory, &plan::candidates(&known.catalogue, inventory, clock.now()));
+    mail::news(&known.catalogue, rows, told)
 }
 
 fn about(setting: &Setting, inventory: &Inventory) -> About {
@@ -130,6 +118,3 @@ fn about(setting: &Setting, inventory: &Inventory) -> About {
         window: setting.window.map(|window| window.to_string()),
     }
 }
-
-/// Longest notes that are fetched for a letter.
-const NOTES: usize = 256 << 10;

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::desk::{Desk, value};
 use crate::airgap::bundle::Opened;
 use crate::api::Wanted;
+use crate::depot::offer;
 use crate::depot::offer::Way;
 use crate::depot::store::Known;
-use crate::depot::{Trouble, offer};
 use crate::error::{Doing, Result};
 use crate::eula;
 use crate::journal::Release;
@@ -37,9 +37,7 @@ impl Desk {
         let setting = self.depot.setting()?;
         let (url, mut fetcher) = (self.depot.url(&setting)?, self.depot.fetcher(&setting)?);
         for text in missing {
-            let bytes = fetcher.whole(&format!("{url}/targets/{}", text.path(&known.depot)?), MAX_TEXT)?;
-            let content = text.read(bytes.ok_or_else(|| Trouble::NotFetched(text.target.clone()))?)?;
-            texts.keep(&text, &content)?;
+            texts.keep(&text, &text.fetch(&url, &mut fetcher, &known.depot)?)?;
             steps.push(format!("{} is fetched", text.target));
         }
         Ok(steps)

@@ -79,7 +79,7 @@ impl Hand {
             }
             Err(problem) => {
                 log(&format!("{problem} [{}]", problem.code()));
-                Outcome::Failed(Problem { code: problem.code().into(), message: problem.to_string() })
+                Outcome::Failed(Problem::from(&problem))
             }
         };
         self.ended = true;

@@ -228,7 +228,7 @@ fn failed(id: u64, problem: &Error) -> Reply {
         (_, 5) => 409,
         _ => 500,
     };
-    let body = Problem { code: problem.code().into(), message: problem.to_string() };
+    let body = Problem::from(problem);
     Reply { id, status, body: serde_json::to_value(body).unwrap_or_default() }
 }
 

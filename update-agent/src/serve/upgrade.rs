@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::journal::{Entry, UpgradeEvent};
 use crate::lifecycle::silent;
 use crate::serve::log;
-use crate::upgrade::look::{Depth, look, told};
+use crate::upgrade::look::{Depth, look};
 use crate::upgrade::outlook::{Next, Outlook, Seen, next, story};
 use crate::upgrade::store::Store;
 use crate::upgrade::{self, FORMAT, Stopped, Upgrade};
@@ -67,8 +67,8 @@ pub fn turn(road: &dyn Road, upgrade: &Upgrade) -> Result<Turn> {
     };
     match done {
         Ok(()) => Ok(Turn::Moved),
-        Err(problem) if may_pass(problem.reason()) => Ok(Turn::Failed(told(&problem))),
-        Err(problem) => stop(told(&problem)),
+        Err(problem) if may_pass(problem.reason()) => Ok(Turn::Failed(Problem::from(&problem))),
+        Err(problem) => stop(Problem::from(&problem)),
     }
 }
 
@@ -136,9 +136,9 @@ pub(super) fn follow(desk: Desk) {
                     turn(&desk, upgrade)
                 }
                 Ok(_) => continue,
-                Err(problem) => Ok(Turn::Failed(told(problem))),
+                Err(problem) => Ok(Turn::Failed(Problem::from(problem))),
             };
-            let turned = turned.unwrap_or_else(|problem| Turn::Failed(told(&problem)));
+            let turned = turned.unwrap_or_else(|problem| Turn::Failed(Problem::from(&problem)));
             let line = pace.take(&turned, Instant::now());
             if line.is_some() && line != said {
                 if let Some(line) = &line {

@@ -11,7 +11,7 @@ use crate::api::Problem;
 use crate::command::install::firmware_model;
 use crate::depot::clock::Clock;
 use crate::depot::{Places, Trouble, offer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::licence::Licences;
 use crate::lifecycle::Facts;
 
@@ -42,7 +42,14 @@ pub fn look(
     let setting = places.setting()?;
     let inventory = offer::inventory(facts, &setting, places.appliance_or_nobody(), model, licences)?;
     let (way, next_build) = way(places, &inventory, upgrade, now);
-    Ok(Seen { rest, story, way: way.map_err(|error| told(&error)), next_build, opens: opens(&setting, now), now })
+    Ok(Seen {
+        rest,
+        story,
+        way: way.map_err(|error| Problem::from(&error)),
+        next_build,
+        opens: opens(&setting, now),
+        now,
+    })
 }
 
 /// How far the upgrade of this machine is; nothing when none is under way. What cannot be read is said in the words of the summary.
@@ -74,9 +81,4 @@ fn opens(setting: &Setting, now: i64) -> Option<i64> {
         Moment::Open(_) => None,
         Moment::Closed(opens) => Some(opens),
     }
-}
-
-/// An error as it is kept and shown.
-pub fn told(error: &Error) -> Problem {
-    Problem { code: error.code().into(), message: error.to_string() }
 }

@@ -179,7 +179,7 @@ impl LedgerArguments {
                 }
                 Event::KeyForgotten { reason } => format!("key forgotten: {}", reason.escape_debug()),
             };
-            output::line(format_args!("{} {} {what}", day(line.time), line.appliance.escape_debug()))?;
+            output::line(format_args!("{} {} {what}", Date::shown(line.time), line.appliance.escape_debug()))?;
         }
         let mut names: Vec<&String> = lines.iter().map(|line| &line.appliance).collect();
         names.sort();
@@ -213,7 +213,7 @@ fn show(
     }
     for offer in offers {
         let downloaded =
-            offer.downloaded.map(|issues| format!("; downloaded {}", day(issues.last))).unwrap_or_default();
+            offer.downloaded.map(|issues| format!("; downloaded {}", Date::shown(issues.last))).unwrap_or_default();
         output::line(format_args!("{}{downloaded}", offer.summary))?;
         output::line(format_args!("    {}, SHA-256 {}", offer.size, offer.sha256))?;
     }
@@ -245,10 +245,6 @@ fn file_name(signed: &SignedKey) -> String {
     let inventory = &signed.key().inventory;
     let short: String = inventory.appliance.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("{}-{short}.{EXTENSION}", inventory.product)
-}
-
-fn day(unix: i64) -> String {
-    Date::of_unix(unix).map_or_else(|| format!("second {unix}"), |day| day.to_string())
 }
 
 /// More than any key has.

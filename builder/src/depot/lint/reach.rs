@@ -107,8 +107,8 @@ impl Channel<'_> {
             appliance: "lint".into(),
             product: base.product.clone(),
             hardware: base.hardware.first().cloned().into_iter().collect(),
-            base: installed(base),
-            site: site.map(installed),
+            base: Installed::of_entry(base),
+            site: site.map(Installed::of_entry),
             floors: Vec::new(),
             channel: self.name.to_owned(),
             ring: None,
@@ -127,16 +127,4 @@ impl Channel<'_> {
 
 fn goes_with(base: &Entry, site: &Entry) -> bool {
     suits((&base.version, &base.requires), (&site.version, &site.requires))
-}
-
-fn installed(entry: &Entry) -> Installed {
-    Installed {
-        name: entry.name.clone(),
-        version: entry.version.clone(),
-        build_id: entry.build_id,
-        sequence: entry.sequence,
-        requires: entry.requires.clone(),
-        hostname: entry.site.as_ref().map(|site| site.hostname.clone()),
-        soaks_until: None,
-    }
 }

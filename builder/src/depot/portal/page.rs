@@ -4,10 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use formats::Digest;
 use formats::download_key::SignedKey;
+use formats::manifest::Date;
 use formats::plan::{Installed, Standing};
 use hyper::{Response, StatusCode, header};
 
-use super::super::answer::{Bringing, Offer, Shelf, day};
+use super::super::answer::{Bringing, Offer, Shelf};
 use super::super::ranged::{self, Part};
 
 /// The form for a key.
@@ -40,7 +41,7 @@ pub(super) fn list(
         release(&inventory.base),
         inventory.site.as_ref().map(|site| format!(" and {}", release(site))).unwrap_or_default(),
         escaped(&inventory.channel),
-        day(signed.key().expires),
+        Date::shown(signed.key().expires),
     );
     content.push_str("<table>\n<tr><th>Package</th><th>Where it stands</th><th>Size</th></tr>\n");
     for offer in offers {
@@ -59,7 +60,7 @@ fn row(content: &mut String, offer: &Offer, reissues: u32) {
     let mut stands = escaped(&offer.summary);
     if let Some(issues) = offer.downloaded {
         let most = reissues.saturating_add(1);
-        let again = format!("; downloaded {} ({} of {most} times)", day(issues.last), issues.count);
+        let again = format!("; downloaded {} ({} of {most} times)", Date::shown(issues.last), issues.count);
         stands.push_str(&again);
     }
     if offer.eula && offer.row.standing != Standing::Installed {

@@ -1,0 +1,89 @@
+//! An appliance for tests: a keeper over a disk image file with base 1 and site 10, and the real commands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use update_agent::depot::Places;
+use update_agent::reader::Program;
+use update_agent::serve::desk::Desk;
+use update_agent::serve::job::Jobs;
+use update_agent::serve::keeper::{Keeper, Setup};
+use update_agent::workplace::Place;
+
+use crate::disk_file;
+use crate::fixtures::trust;
+
+/// The program.
+pub const AGENT: &str = env!("CARGO_BIN_EXE_update-agent");
+
+/// An appliance and its keeper.
+pub struct Appliance {
+    directory: tempfile::TempDir,
+    /// The keeper has the same one.
+    pub desk: Desk,
+    _keeper: Keeper,
+}
+
+impl Appliance {
+    /// One whose base believes the depot with this root and finds it at this address.
+    pub fn with_depot(root: &[u8], url: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        disk_file::write(&path("disk.img"), |_| 1);
+        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
+        fs::create_dir(path("shipped")).unwrap();
+        fs::write(path("shipped/root.json"), root).unwrap();
+        if let Some(url) = url {
+            fs::write(path("shipped/depot.json"), format!(r#"{{"format":1,"url":"{url}"}}"#)).unwrap();
+        }
+        let desk = desk(directory.path(), Program::at(AGENT));
+        let setup = Setup { desk: desk.clone(), socket: path("agent.sock"), program: AGENT.into() };
+        Self { desk, _keeper: Keeper::start(setup).unwrap(), directory }
+    }
+
+    /// A file of its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What a command prints, and its exit code.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(AGENT).args(arguments).arg("--socket").arg(self.path("agent.sock")).output().unwrap()
+    }
+
+    /// What a command with this exit code prints.
+    pub fn text(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8([output.stdout.as_slice(), output.stderr.as_slice()].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    }
+
+    /// The JSON a command prints.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {errors}"))
+    }
+}
+
+/// The desk over the disk image file in a folder.
+pub fn desk(folder: &Path, reader: Program) -> Desk {
+    let path = |name: &str| folder.join(name);
+    let place = Place {
+        disk: Some(path("disk.img")),
+        trust: Some(path("trust.json")),
+        report: PathBuf::new(),
+        journal: Some(path("data/bulkhead")),
+    };
+    Desk {
+        place,
+        data: path("data"),
+        program: reader,
+        jobs: Jobs::default(),
+        depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
+        network_hook: path("network"),
+    }
+}
