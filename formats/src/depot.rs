@@ -73,7 +73,7 @@ pub enum Auto {
     Check,
     /// Fetches what is next.
     Stage,
-    /// Goes the whole way to the newest.
+    /// Goes the whole way to the newest, in the maintenance window.
     Install,
 }
 

@@ -1,4 +1,4 @@
-//! What the appliance does by itself, and when: asking the depot, telling people by mail, fetching.
+//! What the appliance does by itself, and when: asking the depot, telling people by mail, fetching, beginning an upgrade.
 //!
 //! Decides and does nothing: [`crate::serve`] looks, asks here what there is to do, and does it as a job like any other. One thing at a
 //! time, nothing while a job is at work, and everything can be missed: what is due is derived from what is on the disk.
@@ -42,6 +42,8 @@ pub enum Task {
     Tell,
     /// Fetch what is next.
     Stage,
+    /// Begin an upgrade, if there is one to begin and this is the time for it.
+    Upgrade,
 }
 
 /// What was begun. Nothing of it has to outlive the program.
@@ -51,6 +53,8 @@ pub struct Calendar {
     begun: Option<i64>,
     /// When a mail was begun here last.
     told: Option<i64>,
+    /// When it was last looked whether an upgrade is to be begun.
+    looked: Option<i64>,
     /// The check whose consequences were drawn.
     followed: Option<i64>,
     /// Consequences that are left.
@@ -77,9 +81,14 @@ impl Calendar {
         if self.left.is_empty() && self.mail_is_due_again(seen) {
             self.left.push_back(Task::Tell);
         }
+        if self.left.is_empty() && self.upgrade_is_due(seen) {
+            self.left.push_back(Task::Upgrade);
+        }
         let task = self.left.pop_front()?;
-        if task == Task::Tell {
-            self.told = Some(seen.now);
+        match task {
+            Task::Tell => self.told = Some(seen.now),
+            Task::Upgrade => self.looked = Some(seen.now),
+            Task::Check | Task::Stage => {}
         }
         Some(task)
     }
@@ -110,6 +119,14 @@ impl Calendar {
         regular.into_iter().chain(again.filter(|_| regular.is_some())).min().is_some_and(|due| due <= seen.now)
     }
 
+    /// Whether there is one follows from more than a look can see, and so does whether the maintenance window is open; what came of the
+    /// last look may be over at any time. So it is looked at again and again, as far as the depot's last answer is good.
+    fn upgrade_is_due(&self, seen: &Seen) -> bool {
+        let last = self.looked.filter(|time| *time <= seen.now);
+        let answered = seen.asked.is_some_and(|(_, failed)| !failed);
+        seen.auto == Auto::Install && answered && last.is_none_or(|last| seen.now.saturating_sub(last) >= UPGRADE_AGAIN)
+    }
+
     fn mail_is_due_again(&self, seen: &Seen) -> bool {
         let failed = seen.mail_failed.filter(|_| seen.mail);
         let last = failed.into_iter().chain(self.told).filter(|time| *time <= seen.now).max();
@@ -121,7 +138,7 @@ impl Calendar {
 fn consequences(seen: &Seen) -> impl Iterator<Item = Task> {
     let own = match seen.auto {
         Auto::No | Auto::Check => None,
-        // Going the whole way by itself has to wait for the maintenance window at each step, and is to come.
+        // Fetched before the maintenance window opens, what is next takes less of it.
         Auto::Stage | Auto::Install => Some(Task::Stage),
     };
     // People first: fetching may take hours.
@@ -130,6 +147,8 @@ fn consequences(seen: &Seen) -> impl Iterator<Item = Task> {
 
 /// Seconds until a mail that failed is tried again.
 const MAIL_AGAIN: i64 = 3600;
+/// Seconds between two looks whether an upgrade is to be begun: of an opening so much may pass unused.
+const UPGRADE_AGAIN: i64 = 300;
 
 #[cfg(test)]
 mod tests {
@@ -225,9 +244,30 @@ mod tests {
         let tasks = [calendar.next(&seen), calendar.next(&seen), calendar.next(&seen)];
         assert_eq!(tasks, [Some(Task::Tell), Some(Task::Stage), None]);
         let by_hand = Seen { asked: Some((NOW - 1, false)), auto: Auto::Install, ..seen.clone() };
-        assert_eq!([calendar.next(&by_hand), calendar.next(&by_hand)], [Some(Task::Tell), Some(Task::Stage)]);
+        let tasks = [(); 4].map(|()| calendar.next(&by_hand));
+        assert_eq!(tasks, [Some(Task::Tell), Some(Task::Stage), Some(Task::Upgrade), None]);
         let failed = Seen { asked: Some((NOW - 1, true)), ..seen };
         assert_eq!(Calendar::default().next(&failed), None, "nothing follows from a check that failed");
+    }
+
+    #[test]
+    fn whether_an_upgrade_is_to_be_begun_is_looked_at_every_five_minutes_while_the_depot_answers() {
+        let mut seen = Seen { auto: Auto::Install, hours: 0, ..seen() };
+        let minutes = |calendar: &mut Calendar, seen: &mut Seen| -> Vec<i64> {
+            let looks = (0..16).filter(|minute| {
+                seen.now = NOW + minute * 60;
+                calendar.next(seen) == Some(Task::Upgrade)
+            });
+            looks.collect()
+        };
+        assert_eq!(minutes(&mut Calendar::default(), &mut seen), [1, 6, 11], "fetching comes first");
+        let mut failed = Seen { asked: Some((NOW - 60, true)), ..seen.clone() };
+        assert_eq!(minutes(&mut Calendar::default(), &mut failed), [0; 0]);
+        let mut stage = Seen { auto: Auto::Stage, ..seen.clone() };
+        assert_eq!(minutes(&mut Calendar::default(), &mut stage), [0; 0]);
+        // A clock that was set back keeps none from being begun.
+        let mut calendar = Calendar { looked: Some(NOW + 1_000_000), followed: Some(NOW - 60), ..Calendar::default() };
+        assert_eq!(minutes(&mut calendar, &mut seen), [0, 5, 10, 15]);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
-#[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
 mod appliance;
 #[expect(dead_code, reason = "shared with the tests of the depot, which use all of it")]
 mod depot_server;
@@ -18,13 +17,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use appliance::Appliance;
 use depot_server::{Depot, Server, converse};
-use fixtures::release_with;
+use fixtures::{release_with, release_with_terms};
 use formats::catalogue::PackageId;
 use formats::manifest::Kind;
 use formats::window::local;
 use loopback::{Authority, Habits, Proxy, Sink, Taken, encrypted};
 use serde_json::{Value, json};
 use update_agent::calendar::Calendar;
+use update_agent::serve::upgrade::{Road, Turn, turn};
 
 /// An appliance that was started long ago.
 const UP: Duration = Duration::from_hours(240);
@@ -76,6 +76,22 @@ impl Bench {
         let mut setting = setting.clone();
         setting["format"] = 1.into();
         self.keep("depot.json", &setting.to_string());
+    }
+
+    /// A maintenance window that opens so many hours from now and closes then, beside `setting`.
+    fn set_window(&self, setting: &Value, from: i64, to: i64) {
+        self.set(setting);
+        let written = fs::metadata(self.path("data/bulkhead/depot.json")).unwrap().modified().unwrap();
+        let now = i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+        let time = |hours: i64| local(now + hours * 3600, 0).split(' ').nth(1).unwrap().to_owned();
+        let mut setting = setting.clone();
+        setting["window"] = json!({"from": time(from), "to": time(to)});
+        self.set(&setting);
+    }
+
+    /// What the daemon's thread for upgrades does when it is time.
+    fn turn(&self) -> Turn {
+        turn(&self.desk, &self.desk.wanted().unwrap().unwrap()).unwrap()
     }
 
     /// Looks until there is nothing more to begin, waiting for each job. What was begun.
@@ -332,22 +348,80 @@ fn an_appliance_asks_and_fetches_by_itself_as_far_as_its_operator_lets_it() {
 }
 
 #[test]
+fn an_upgrade_begins_by_itself_in_the_maintenance_window_and_the_journal_says_for_whom() {
+    let bench = Bench::new();
+    bench.set_window(&json!({"auto": "install"}), 2, 3);
+    assert_eq!(bench.look(&mut Calendar::default()), ["check", "stage"], "the window is closed");
+    assert_eq!(bench.desk.wanted().unwrap(), None);
+    bench.set_window(&json!({"auto": "stage"}), -1, 2);
+    assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new(), "nobody said so");
+
+    bench.set_window(&json!({"auto": "install"}), -1, 2);
+    assert_eq!(bench.look(&mut Calendar::default()), ["upgrade"]);
+    let begun = bench.desk.wanted().unwrap().unwrap();
+    assert_eq!((begun.by.as_str(), begun.to[0].to_string().as_str()), ("the calendar", "base/demo-base-2.0.0"));
+    assert_eq!((begun.accept_eula, begun.no_soak, begun.offline), (false, None, false), "only people decide these");
+    assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new(), "it is under way");
+    assert_eq!(bench.turn(), Turn::Moved);
+    let history = fs::read_to_string(bench.path("data/bulkhead/journal")).unwrap();
+    let of = |entry: &str| history.lines().find(|line| line.contains(&format!(r#""entry":"{entry}""#))).unwrap();
+    assert!(of("upgrade").contains(r#""event":"begun""#), "{history}");
+    // And so was the installation.
+    for record in [of("upgrade"), of("begin")] {
+        assert!(record.contains(r#""actor":"the calendar""#), "{record}");
+    }
+}
+
+#[test]
+fn what_somebody_took_back_does_not_begin_by_itself_before_something_newer_is_offered() {
+    let mut bench = Bench::new();
+    bench.set(&json!({"auto": "install"}));
+    assert_eq!(bench.look(&mut Calendar::default()), ["check", "stage", "upgrade"]);
+    bench.text(&["upgrade", "--cancel"], 0);
+    assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new());
+    // Whoever asks for it gets it.
+    bench.text(&["upgrade"], 0);
+    assert_eq!(bench.desk.wanted().unwrap().unwrap().to[0].to_string(), "base/demo-base-2.0.0");
+    bench.text(&["upgrade", "--cancel"], 0);
+    bench.add(3);
+    bench.text(&["check"], 0);
+    assert_eq!(bench.look(&mut Calendar::default()), ["stage", "upgrade"]);
+    assert_eq!(bench.desk.wanted().unwrap().unwrap().to[0].to_string(), "base/demo-base-3.0.0");
+}
+
+#[test]
+fn licence_terms_stop_what_began_by_itself_and_it_stays_stopped() {
+    let mut bench = Bench::new();
+    let site = release_with_terms(Kind::Site, 20, "Be kind.\n");
+    bench.depot.index.channels.clear();
+    bench.depot.add(&site.manifest, &site.package);
+    bench.depot.version += 1;
+    bench.server.publish(&bench.depot);
+    bench.set(&json!({"auto": "install"}));
+    assert_eq!(bench.look(&mut Calendar::default()), ["check", "stage", "upgrade"]);
+    assert_eq!(bench.turn(), Turn::Moved);
+    let stopped = bench.desk.wanted().unwrap().unwrap().stopped.unwrap();
+    assert_eq!(stopped.problem.code, "eula-not-accepted");
+    assert_eq!(bench.json(&["list", "--json"])["updates"][0]["standing"], "available");
+    assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new(), "only somebody who reads them can go on");
+    bench.text(&["upgrade", "--accept-eula"], 0);
+    assert_eq!(bench.turn(), Turn::Moved);
+    assert_eq!(bench.json(&["list", "--json"])["updates"][0]["standing"], "installed");
+}
+
+#[test]
 fn nothing_that_disturbs_begins_outside_the_maintenance_window() {
     let bench = Bench::new();
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
     assert!(bench.desk.may_begin(minutes(600)).is_ok(), "there is no window");
-    bench.set(&json!({}));
-    let written = fs::metadata(bench.path("data/bulkhead/depot.json")).unwrap().modified().unwrap();
-    let now = i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    let time = |hours: i64| local(now + hours * 3600, 0).split(' ').nth(1).unwrap().to_owned();
-    bench.set(&json!({"window": {"from": time(-1), "to": time(2)}}));
+    bench.set_window(&json!({}), -1, 2);
     assert!(bench.desk.may_begin(minutes(60)).is_ok());
     let problem = bench.desk.may_begin(minutes(150)).unwrap_err();
     assert!(
         problem.to_string().contains("150 min are needed") || problem.to_string().contains("2 h 30 min"),
         "{problem}"
     );
-    bench.set(&json!({"window": {"from": time(2), "to": time(3)}}));
+    bench.set_window(&json!({}), 2, 3);
     let problem = bench.desk.may_begin(minutes(1)).unwrap_err();
     assert_eq!((problem.code(), problem.to_string().contains("it opens on")), ("outside-window", true), "{problem}");
     // What is begun by hand does not ask.

@@ -44,6 +44,9 @@ const FOREIGN_ROOM: usize = LIMIT / 4;
 /// How many accepted licence terms outlive the records around them.
 const TERMS_KEPT: usize = 16;
 
+/// How many upgrades that were stopped or cancelled do: those are not begun again unasked.
+const GIVEN_UP_KEPT: usize = 4;
+
 /// The journal of one appliance.
 pub struct Journal<'a> {
     store: &'a dyn Store,
@@ -201,8 +204,8 @@ impl History {
     }
 
     /// The newer half of the lines in `present`, as they are, with the floors of everything as its first record. What is open is kept
-    /// however old it is, and so are the licence terms accepted last, and of what this version does not understand as much as there is
-    /// room for.
+    /// however old it is, and so are the licence terms accepted last, the upgrades given up last, and of what this version does not
+    /// understand as much as there is room for.
     fn shortened(&self, present: &[u8]) -> io::Result<Vec<u8>> {
         let lines: Vec<&[u8]> = present.split(|byte| *byte == b'\n').filter(|line| content(line).is_some()).collect();
         let mut length = 0_usize;
@@ -215,13 +218,15 @@ impl History {
         let open = [Kind::Base, Kind::Site].map(|kind| self.open(kind).map(|open| open.number));
         let mut room = FOREIGN_ROOM;
         let records: Vec<Record> = dropped.iter().filter_map(|line| Record::parse(line)).collect();
-        let terms = last_terms(&records);
+        let (terms, given_up) = (last_terms(&records), last_given_up(&records));
         // Newest first, for it is the newest that get the room.
         let mut old: Vec<&[u8]> = dropped
             .iter()
             .rev()
             .filter(|line| match Record::parse(line) {
-                Some(record) => open.contains(&Some(record.number)) || terms.contains(&record.number),
+                Some(Record { number, .. }) => {
+                    open.contains(&Some(number)) || terms.contains(&number) || given_up.contains(&number)
+                }
                 None => room.checked_sub(line.len()).map(|left| room = left).is_some(),
             })
             .copied()
@@ -352,6 +357,14 @@ fn last_terms(records: &[Record]) -> Vec<u64> {
         }
     }
     numbers
+}
+
+/// The numbers of the newest records that say that an upgrade was stopped or cancelled.
+fn last_given_up(records: &[Record]) -> Vec<u64> {
+    let given_up = records.iter().rev().filter(|record| {
+        matches!(&record.entry, Entry::Upgrade { event: UpgradeEvent::Stopped | UpgradeEvent::Cancelled, .. })
+    });
+    given_up.take(GIVEN_UP_KEPT).map(|record| record.number).collect()
 }
 
 #[cfg(test)]

@@ -342,6 +342,26 @@ fn accepted_terms_outlive_the_records_around_them() {
 }
 
 #[test]
+fn upgrades_that_were_given_up_outlive_the_records_around_them() {
+    let store = Memory::default();
+    let journal = journal(&store);
+    let to = |number: u64| vec![format!("base/demo-{number}.0.0").parse::<PackageId>().unwrap()];
+    for number in 0..6 {
+        journal.upgrade(&to(number), UpgradeEvent::Begun, None).unwrap();
+        journal.upgrade(&to(number), UpgradeEvent::Cancelled, None).unwrap();
+    }
+    for sequence in 0..1000 {
+        journal.note(release(sequence), SlotId::A, Outcome::Interrupted).unwrap();
+    }
+    let history = journal.history().unwrap();
+    let kept = history.0.iter().filter_map(|record| match &record.entry {
+        Entry::Upgrade { to, event, .. } => Some((to.clone(), *event)),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), [2, 3, 4, 5].map(|number| (to(number), UpgradeEvent::Cancelled)));
+}
+
+#[test]
 fn a_record_without_an_actor_is_read_and_written_as_before() {
     let store = Memory::default();
     journal(&store).note(release(1), SlotId::A, Outcome::Committed).unwrap();

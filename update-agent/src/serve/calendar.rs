@@ -18,7 +18,7 @@ use crate::depot::Trouble;
 use crate::depot::clock::Clock;
 use crate::error::{Doing, Error, Result};
 use crate::lifecycle::silent;
-use crate::workplace::now;
+use crate::workplace::{Workplace, now};
 
 /// Begins to look.
 pub fn start(desk: Desk) -> Result<()> {
@@ -48,11 +48,16 @@ impl Desk {
     /// # Errors
     /// `OutsideWindow` with the time from which on it may; `NoTime` when the clock is too wrong to tell.
     pub fn may_begin(&self, needs: Duration) -> Result<()> {
+        self.may_begin_at(&self.look()?, needs)
+    }
+
+    /// The same for whoever holds the disk already.
+    pub(super) fn may_begin_at(&self, workplace: &Workplace, needs: Duration) -> Result<()> {
         let setting = self.depot.setting()?;
         if setting.window.is_none() {
             return Ok(());
         }
-        admitted(&setting, self.clock(&self.look()?.agent(&silent).facts()?), needs)
+        admitted(&setting, self.clock(&workplace.agent(&silent).facts()?), needs)
     }
 
     /// One look, and what follows from it. `up`: for how long the machine has been running.
@@ -90,8 +95,11 @@ impl Desk {
         match task {
             Task::Check => self.begin("check", by, |desk, _, _| desk.check()).map(drop),
             Task::Tell if self.has_news()? => self.begin("mail", by, |desk, _, _| desk.tell()).map(drop),
-            Task::Tell => Ok(()),
             Task::Stage => self.stage_next(by),
+            Task::Upgrade if self.unasked()?.is_some() => {
+                self.begin("upgrade", by, |desk, by, _| desk.begin_unasked(&by)).map(drop)
+            }
+            Task::Tell | Task::Upgrade => Ok(()),
         }
     }
 
@@ -118,7 +126,8 @@ pub(super) fn window_note(setting: &Setting, clock: Clock) -> Option<String> {
     admitted(setting, clock, Duration::ZERO).err().map(|closed| closed.to_string())
 }
 
-fn admitted(setting: &Setting, clock: Clock, needs: Duration) -> Result<()> {
+/// Whether something that takes so long may begin now; see [`Desk::may_begin`].
+pub(super) fn admitted(setting: &Setting, clock: Clock, needs: Duration) -> Result<()> {
     let Some(window) = setting.window else { return Ok(()) };
     if let Some(problem) = clock.problem() {
         return Err(Trouble::NoTime(problem).into());

@@ -167,12 +167,12 @@ impl Desk {
         if order.accept_expired.is_some() {
             return Err(only_bundles());
         }
-        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand, &|| Ok(())) };
+        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand, &|_| Ok(())) };
         let agreed = self.agreed(id, order.accept_eula, &by)?;
         let staged = self.stage_from_depot(id, true, hand)?;
         let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
         let mut steps: Vec<String> = agreed.into_iter().chain(staged.steps).collect();
-        steps.extend(self.install_file(&staged_order, by, hand, &|| Ok(()))?);
+        steps.extend(self.install_file(&staged_order, by, hand, &|_| Ok(()))?);
         if staged.fetched {
             self.staging().discard(&staged.id)?;
         }
@@ -185,13 +185,13 @@ impl Desk {
         order: &Install,
         by: String,
         hand: &Hand,
-        still: &dyn Fn() -> Result<()>,
+        still: &dyn Fn(&Workplace) -> Result<()>,
     ) -> Result<Vec<String>> {
         let (file, name) = self.opened(&order.package)?;
         // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
         let mut package = self.read(file, &name)?;
         let workplace = self.change(by)?;
-        still()?;
+        still(&workplace)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
         let agent = workplace.agent(&progress);
         let verified = package.verified().clone();

@@ -10,22 +10,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::catalogue::PackageId;
-use formats::plan::Plan;
 
 use super::desk::{Desk, go_down};
 use super::job::Hand;
 use crate::api::{self, Install, Outcome, Package, Problem};
 use crate::code::Code;
-use crate::command::install::firmware_model;
-use crate::depot::offer;
 use crate::error::{Error, Result};
 use crate::journal::{Entry, UpgradeEvent};
 use crate::lifecycle::silent;
 use crate::serve::log;
-use crate::upgrade::look::{Depth, look};
-use crate::upgrade::outlook::{Next, Outlook, Seen, next, story};
-use crate::upgrade::store::Store;
-use crate::upgrade::{self, FORMAT, Stopped, Upgrade};
+use crate::upgrade::look::Depth;
+use crate::upgrade::outlook::{Next, Rest, Seen, next, story};
+use crate::upgrade::{Stopped, Upgrade};
 use crate::workplace::{Workplace, now};
 
 /// The appliance, as far as an upgrade has to do with it.
@@ -157,105 +153,6 @@ pub(super) fn follow(desk: Desk) {
 }
 
 impl Desk {
-    /// Begins an upgrade: asks the depot, plans, keeps the intent. Nothing is installed by it; [`follow`] does that.
-    pub(super) fn begin_upgrade(&self, order: &api::Upgrade, by: &str) -> Result<Vec<String>> {
-        order.check()?;
-        let mut steps = if order.offline { Vec::new() } else { self.check()? };
-        self.none_under_way(&self.look()?)?;
-        let wanted = offer::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
-        let way = self.plan(&wanted)?;
-        steps.extend(way.sentences);
-        if !way.plan.steps.is_empty() {
-            let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
-            steps.push(self.keep_upgrade(to, Vec::new(), order, by)?);
-        }
-        Ok(steps)
-    }
-
-    /// Begins to follow the way of a bundle, whose packages are staged.
-    pub(super) fn begin_bundle(&self, way: &Plan, accept_eula: bool, by: &str) -> Result<String> {
-        let order = api::Upgrade { accept_eula, offline: true, ..api::Upgrade::default() };
-        let among = way.steps.iter().map(|step| step.package.clone()).collect();
-        self.keep_upgrade(upgrade::ends(way), among, &order, by)
-    }
-
-    fn keep_upgrade(
-        &self,
-        to: Vec<PackageId>,
-        among: Vec<PackageId>,
-        order: &api::Upgrade,
-        by: &str,
-    ) -> Result<String> {
-        let workplace = self.change(by.to_owned())?;
-        self.none_under_way(&workplace)?;
-        let agent = workplace.agent(&silent);
-        // The record first: see the module that keeps the file.
-        let record = agent.journal.upgrade(&to, UpgradeEvent::Begun, order.no_soak.clone())?;
-        self.upgrades().save(&Upgrade {
-            format: FORMAT,
-            to,
-            no_soak: order.no_soak.clone(),
-            accept_eula: order.accept_eula,
-            offline: order.offline,
-            among,
-            by: by.into(),
-            since: now(),
-            record,
-            stopped: None,
-        })?;
-        Ok("the appliance follows this by itself, through its restarts; \"update-agent status\" says how far it is"
-            .into())
-    }
-
-    /// Refused while one is under way.
-    pub(super) fn none_under_way(&self, workplace: &Workplace) -> Result<()> {
-        let Some(present) = self.upgrades().load()? else { return Ok(()) };
-        let ended = story(&present, &workplace.agent(&silent).journal.history()?).ended;
-        if present.stopped.is_some() || ended {
-            return Ok(());
-        }
-        Err(Error::UpgradeUnderWay(self.outlook_of(present, workplace)?.summary))
-    }
-
-    /// Takes it back. A step that is on trial is judged all the same.
-    pub(super) fn cancel_upgrade(&self, by: &str) -> Result<Vec<String>> {
-        let workplace = self.change(by.to_owned())?;
-        let store = self.upgrades();
-        let goal = match store.load() {
-            Ok(None) => return Err(Error::NoUpgrade),
-            Ok(Some(upgrade)) => {
-                workplace.agent(&silent).journal.upgrade(&upgrade.to, UpgradeEvent::Cancelled, None)?;
-                format!("the upgrade to {}", upgrade.goal())
-            }
-            Err(Error::Kept(_)) => "an upgrade that is not understood".into(),
-            Err(problem) => return Err(problem),
-        };
-        store.remove()?;
-        Ok(vec![format!("{goal} is cancelled; what was installed stays, and what is on trial is still judged")])
-    }
-
-    /// How far it is; nothing when none is under way.
-    pub(super) fn outlook(&self) -> Result<Option<Outlook>> {
-        let Some(upgrade) = self.upgrades().load()? else { return Ok(None) };
-        self.outlook_of(upgrade, &self.look()?).map(Some)
-    }
-
-    fn outlook_of(&self, upgrade: Upgrade, workplace: &Workplace) -> Result<Outlook> {
-        let seen = self.seen_at(workplace, &upgrade, Depth::Whole)?;
-        Ok(Outlook::new(upgrade, &seen))
-    }
-
-    fn seen_at(&self, workplace: &Workplace, upgrade: &Upgrade, depth: Depth) -> Result<Seen> {
-        let agent = workplace.agent(&silent);
-        let (facts, licences) = (agent.facts()?, agent.licences(&self.licence_store())?);
-        let model = if workplace.is_image() { None } else { firmware_model() };
-        look(&self.depot, &facts, model, &licences, self.clock(&facts), upgrade, depth)
-    }
-
-    fn upgrades(&self) -> Store {
-        Store::new(&self.data)
-    }
-
     /// Refused when it is not the one that is kept any more, or stopped: somebody took it back meanwhile.
     fn still_wanted(&self, record: u64) -> Result<Upgrade> {
         let kept = self.upgrades().load()?;
@@ -280,16 +177,18 @@ impl Desk {
         steps.extend(staged.steps);
         let record = upgrade.record;
         // The download may have taken hours: somebody may have changed their mind, and the window may have closed.
-        let may_go_on = || self.still_wanted(record).and_then(|_| self.may_begin(Duration::ZERO));
+        let may_go_on = |workplace: &Workplace| {
+            self.still_wanted(record)?;
+            self.may_begin_at(workplace, Duration::ZERO)
+        };
         steps.extend(self.install_file(&order, by.to_owned(), hand, &may_go_on)?);
         if !upgrade.offline {
             self.staging().discard(&staged.id)?;
         }
         let workplace = self.change(by.to_owned())?;
-        let armed =
-            matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, upgrade::outlook::Rest::Armed { .. });
+        let armed = matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, Rest::Armed { .. });
         // What is written waits for its restart when there is no time for it any more: the next look knows until when.
-        if armed && !workplace.is_image() && may_go_on().is_ok() {
+        if armed && !workplace.is_image() && may_go_on(&workplace).is_ok() {
             go_down(workplace)?;
             steps.push("restarting into it".into());
         }
@@ -338,7 +237,7 @@ impl Road for Desk {
     fn restart(&self, upgrade: &Upgrade) -> Result<()> {
         let workplace = self.change(upgrade.by.clone())?;
         self.still_wanted(upgrade.record)?;
-        self.may_begin(Duration::ZERO)?;
+        self.may_begin_at(&workplace, Duration::ZERO)?;
         if workplace.is_image() { Ok(()) } else { go_down(workplace) }
     }
 

@@ -12,7 +12,8 @@ use serde_json::json;
 use super::super::*;
 use crate::journal::{Action, Journal, Memory, Outcome as End, Release, Verb};
 use crate::lifecycle::RESTARTED;
-use crate::upgrade::outlook::{Outlook, Rest};
+use crate::upgrade::FORMAT;
+use crate::upgrade::outlook::Outlook;
 
 /// What runs, waits and proves itself.
 #[derive(Clone)]

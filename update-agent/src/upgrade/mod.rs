@@ -9,6 +9,7 @@
 pub mod look;
 pub mod outlook;
 pub mod store;
+pub mod unasked;
 
 use formats::catalogue::{Catalogue, PackageId};
 use formats::manifest::Kind;

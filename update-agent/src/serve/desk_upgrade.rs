@@ -1,0 +1,156 @@
+//! The keeper's part in upgrades: beginning one, for somebody or unasked, taking it back, and telling how far it is.
+//!
+//! What is kept is an intent and nothing else; [`super::upgrade`] follows it.
+
+use std::time::Duration;
+
+use formats::catalogue::PackageId;
+use formats::plan::Plan;
+
+use super::calendar::admitted;
+use super::desk::Desk;
+use crate::api;
+use crate::command::install::firmware_model;
+use crate::depot::{Trouble, offer};
+use crate::error::{Error, Result};
+use crate::journal::UpgradeEvent;
+use crate::lifecycle::silent;
+use crate::upgrade::look::{Depth, look};
+use crate::upgrade::outlook::{Outlook, Rest, Seen, rest, story};
+use crate::upgrade::store::Store;
+use crate::upgrade::unasked::unasked;
+use crate::upgrade::{self, FORMAT, Upgrade};
+use crate::workplace::{Workplace, now};
+
+impl Desk {
+    /// Begins an upgrade: asks the depot, plans, keeps the intent. Nothing is installed by it; [`follow`] does that.
+    pub(super) fn begin_upgrade(&self, order: &api::Upgrade, by: &str) -> Result<Vec<String>> {
+        order.check()?;
+        let mut steps = if order.offline { Vec::new() } else { self.check()? };
+        self.none_under_way(&self.look()?)?;
+        let wanted = offer::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
+        let way = self.plan(&wanted)?;
+        steps.extend(way.sentences);
+        if !way.plan.steps.is_empty() {
+            let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
+            steps.push(self.keep_upgrade(to, Vec::new(), order, by)?);
+        }
+        Ok(steps)
+    }
+
+    /// What may be begun now although nobody asked for it, by what is known of the depot; nothing while an upgrade is under way, while
+    /// something else has to end first, or outside the maintenance window.
+    pub(super) fn unasked(&self) -> Result<Option<(Vec<PackageId>, Plan)>> {
+        let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
+        let facts = workplace.agent(&silent).facts()?;
+        match self.none_under_way(&workplace) {
+            Err(Error::UpgradeUnderWay(_)) => return Ok(None),
+            none => none?,
+        }
+        if rest(&facts) != Rest::AtRest {
+            return Ok(None);
+        }
+        let Some(found) = unasked(&self.depot.known()?.catalogue, &inventory, &facts.history, clock.now()) else {
+            return Ok(None);
+        };
+        match admitted(&setting, clock, Duration::ZERO) {
+            Err(Error::Depot(trouble)) if matches!(*trouble, Trouble::OutsideWindow(_)) => Ok(None),
+            may => may.map(|()| Some(found)),
+        }
+    }
+
+    /// Begins that, once the depot said that it is still so. Terms stay to be accepted and clients get their time: neither is for the
+    /// calendar to decide.
+    pub(super) fn begin_unasked(&self, by: &str) -> Result<Vec<String>> {
+        let mut steps = self.check()?;
+        if let Some((to, plan)) = self.unasked()? {
+            steps.extend(plan.sentences());
+            steps.push(self.keep_upgrade(to, Vec::new(), &api::Upgrade::default(), by)?);
+        }
+        Ok(steps)
+    }
+
+    /// Begins to follow the way of a bundle, whose packages are staged.
+    pub(super) fn begin_bundle(&self, way: &Plan, accept_eula: bool, by: &str) -> Result<String> {
+        let order = api::Upgrade { accept_eula, offline: true, ..api::Upgrade::default() };
+        let among = way.steps.iter().map(|step| step.package.clone()).collect();
+        self.keep_upgrade(upgrade::ends(way), among, &order, by)
+    }
+
+    fn keep_upgrade(
+        &self,
+        to: Vec<PackageId>,
+        among: Vec<PackageId>,
+        order: &api::Upgrade,
+        by: &str,
+    ) -> Result<String> {
+        let workplace = self.change(by.to_owned())?;
+        self.none_under_way(&workplace)?;
+        let agent = workplace.agent(&silent);
+        // The record first: see the module that keeps the file.
+        let record = agent.journal.upgrade(&to, UpgradeEvent::Begun, order.no_soak.clone())?;
+        self.upgrades().save(&Upgrade {
+            format: FORMAT,
+            to,
+            no_soak: order.no_soak.clone(),
+            accept_eula: order.accept_eula,
+            offline: order.offline,
+            among,
+            by: by.into(),
+            since: now(),
+            record,
+            stopped: None,
+        })?;
+        Ok("the appliance follows this by itself, through its restarts; \"update-agent status\" says how far it is"
+            .into())
+    }
+
+    /// Refused while one is under way.
+    pub(super) fn none_under_way(&self, workplace: &Workplace) -> Result<()> {
+        let Some(present) = self.upgrades().load()? else { return Ok(()) };
+        let ended = story(&present, &workplace.agent(&silent).journal.history()?).ended;
+        if present.stopped.is_some() || ended {
+            return Ok(());
+        }
+        Err(Error::UpgradeUnderWay(self.outlook_of(present, workplace)?.summary))
+    }
+
+    /// Takes it back. A step that is on trial is judged all the same.
+    pub(super) fn cancel_upgrade(&self, by: &str) -> Result<Vec<String>> {
+        let workplace = self.change(by.to_owned())?;
+        let store = self.upgrades();
+        let goal = match store.load() {
+            Ok(None) => return Err(Error::NoUpgrade),
+            Ok(Some(upgrade)) => {
+                workplace.agent(&silent).journal.upgrade(&upgrade.to, UpgradeEvent::Cancelled, None)?;
+                format!("the upgrade to {}", upgrade.goal())
+            }
+            Err(Error::Kept(_)) => "an upgrade that is not understood".into(),
+            Err(problem) => return Err(problem),
+        };
+        store.remove()?;
+        Ok(vec![format!("{goal} is cancelled; what was installed stays, and what is on trial is still judged")])
+    }
+
+    /// How far it is; nothing when none is under way.
+    pub(super) fn outlook(&self) -> Result<Option<Outlook>> {
+        let Some(upgrade) = self.upgrades().load()? else { return Ok(None) };
+        self.outlook_of(upgrade, &self.look()?).map(Some)
+    }
+
+    fn outlook_of(&self, upgrade: Upgrade, workplace: &Workplace) -> Result<Outlook> {
+        let seen = self.seen_at(workplace, &upgrade, Depth::Whole)?;
+        Ok(Outlook::new(upgrade, &seen))
+    }
+
+    pub(super) fn seen_at(&self, workplace: &Workplace, upgrade: &Upgrade, depth: Depth) -> Result<Seen> {
+        let agent = workplace.agent(&silent);
+        let (facts, licences) = (agent.facts()?, agent.licences(&self.licence_store())?);
+        let model = if workplace.is_image() { None } else { firmware_model() };
+        look(&self.depot, &facts, model, &licences, self.clock(&facts), upgrade, depth)
+    }
+
+    pub(super) fn upgrades(&self) -> Store {
+        Store::new(&self.data)
+    }
+}
