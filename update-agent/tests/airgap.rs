@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 
 use appliance::Appliance;
 use depot_server::Depot;
-use fixtures::{Release, release, release_with};
+use fixtures::{Release, licence_with, release, release_with};
 use formats::Bytes;
 use formats::bundle::{self, Label};
 use formats::catalogue::PackageId;
 use formats::download_key::SignedKey;
-use formats::manifest::Kind;
+use formats::manifest::{Kind, LicenceInfo, Manifest};
 use serde_json::Value;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -185,6 +185,98 @@ fn installing_a_bundle_begins_to_follow_its_way_among_its_packages() {
     assert_eq!((&kept["to"], &kept["among"]), (&both, &both));
     let text = bench.text(&["install", shown(&file)], 5);
     assert!(text.contains("[upgrade-under-way]"), "{text}");
+}
+
+fn licence(sequence: u64, change: impl FnOnce(&mut Manifest, &mut LicenceInfo)) -> Release {
+    licence_with(sequence, None, change)
+}
+
+#[test]
+fn licences_of_a_bundle_are_installed_with_it_and_what_they_entitle_to_counts_for_its_way() {
+    let mut bench = Bench::new();
+    // The contract that is installed ended before any of this was published.
+    let ended = bench.path("ended.pkg");
+    let until = |day: &'static str| {
+        move |_: &mut Manifest, claims: &mut LicenceInfo| claims.entitled_until = Some(day.parse().unwrap())
+    };
+    fs::write(&ended, licence(1, until("2020-01-31")).package).unwrap();
+    bench.text(&["install", shown(&ended)], 0);
+    let (base, older) = (bench.add(&release(Kind::Base, 2)), bench.add(&licence(2, until("2099-01-01"))));
+    let renewed = bench.add(&licence(3, until("2099-12-31")));
+    let file = bench.bundle("way.path", &[&older, &renewed, &base]);
+    // Staged only, it entitles to nothing yet: what is missing is said, and how to go on.
+    let text = bench.text(&["stage", shown(&file)], 5);
+    assert!(text.contains("entitlement ended on 2020-01-31"), "{text}");
+    assert_eq!(bench.staged(), ["demo-licence 3.0.0"], "the newest of the line");
+
+    let text = bench.text(&["install", shown(&file)], 0);
+    for wanted in [
+        "licence demo-licence 3.0.0 is installed",
+        "demo-base 2.0.0 is staged as",
+        "the appliance follows this by itself",
+    ] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+    assert_eq!(bench.staged(), ["demo-base 2.0.0"], "what is installed is staged no more");
+    let kept: Value = serde_json::from_slice(&fs::read(bench.path("data/bulkhead/upgrade.json")).unwrap()).unwrap();
+    assert_eq!(kept["among"], serde_json::json!([base.to_string()]), "{kept}");
+}
+
+#[test]
+fn a_licence_of_a_bundle_goes_through_the_checks_of_any_licence() {
+    let mut bench = Bench::new();
+    let host =
+        |name: &'static str| move |_: &mut Manifest, claims: &mut LicenceInfo| claims.hostname = Some(name.into());
+    let installed = bench.path("two.pkg");
+    fs::write(&installed, licence(2, |_, _| {}).package).unwrap();
+    bench.text(&["install", shown(&installed)], 0);
+    let base = bench.add(&release(Kind::Base, 2));
+    let line = |name: &'static str| move |manifest: &mut Manifest, _: &mut LicenceInfo| manifest.name = name.into();
+    let below = bench.add(&licence(1, |_, _| {}));
+    let elsewhere = bench.add(&licence(4, |manifest, claims| {
+        line("elsewhere")(manifest, claims);
+        host("other.example")(manifest, claims);
+    }));
+    // Its number of days is no matter of planning.
+    let over = bench.add(&licence(5, |manifest, claims| {
+        line("over")(manifest, claims);
+        claims.expires = Some("2021-12-31".parse().unwrap());
+    }));
+    let terms = bench.add(&licence_with(6, Some("Pay.\n"), line("terms")));
+    let good = bench.add(&licence(7, line("good")));
+    let before = bench.json(&["licences", "--json"])["licences"].as_array().unwrap().len();
+
+    let all = [&below, &elsewhere, &over, &terms, &good, &base];
+    let text = bench.text(&["install", shown(&bench.bundle("all.path", &all))], 0);
+    for wanted in [
+        "licence/demo-licence-1.0.0 is superseded",
+        "is for the site \"other.example\"",
+        "[licence-expired]",
+        "licence/terms-6.0.0 stays staged and is not installed",
+        "[eula-not-accepted]",
+        "licence good 7.0.0 is installed",
+        "the appliance follows this by itself",
+    ] {
+        assert!(text.contains(wanted), "\"{wanted}\" in {text}");
+    }
+    assert_eq!(bench.json(&["licences", "--json"])["licences"].as_array().unwrap().len(), before + 1);
+    bench.text(&["upgrade", "--cancel"], 0);
+
+    // With nothing else to do the refusal is the answer; and accepted terms are asked for once.
+    let alone = bench.bundle("alone.path", &[&terms]);
+    assert!(bench.text(&["install", shown(&alone)], 5).contains("[eula-not-accepted]"));
+    bench.text(&["install", shown(&alone), "--accept-eula"], 0);
+    let text = bench.text(&["install", shown(&alone)], 0);
+    assert!(text.contains("licence/terms-6.0.0 is installed") && text.contains("nothing to do"), "{text}");
+
+    // Listed by the depot with the right digest, and signed by somebody else.
+    let mut bytes = licence(8, line("forged")).package;
+    let at = bytes.windows(5).position(|bytes| bytes == b"\"sig\"").unwrap_or(700) + 12;
+    bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+    bench.depot.version += 1;
+    let forged = bench.depot.add(&licence(8, line("forged")).manifest, &bytes);
+    let text = bench.text(&["install", shown(&bench.bundle("forged.path", &[&forged]))], 4);
+    assert!(text.contains("[bad-signature]"), "{text}");
 }
 
 #[test]

@@ -3,13 +3,12 @@
 //! The list and the way come from the very functions the appliance calls with the same catalogue ([`formats::plan`]), so that both
 //! sides say the same. What is handed out is counted elsewhere ([`super::ledger`]).
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use formats::bundle::{self, Label};
 use formats::catalogue::{Catalogue, PackageId};
 use formats::download_key::SignedKey;
-use formats::manifest::{Date, Kind};
+use formats::manifest::Date;
 use formats::plan::{self, Inventory, Options, Plan, Row, Standing, Target, candidates};
 use formats::tuf::Freshness;
 use formats::{Bytes, Digest, Error as FormatError};
@@ -228,25 +227,9 @@ impl<'a> Shelf<'a> {
     /// Those of [`Shelf::way`].
     pub fn bringing(&self, inventory: &Inventory, to: Option<&PackageId>) -> Result<Bringing> {
         let plan = self.way(inventory, to, Options::default())?;
-        let licences = if to.is_none() { self.licences(inventory) } else { Vec::new() };
+        let waiting = || plan::licences(inventory, &candidates(&self.catalogue, inventory, self.now));
+        let licences = if to.is_none() { waiting() } else { Vec::new() };
         Ok(Bringing { licences, plan })
-    }
-
-    fn licences(&self, inventory: &Inventory) -> Vec<PackageId> {
-        let mut waiting = candidates(&self.catalogue, inventory, self.now);
-        // One that can be installed now needs no other package first: the list of licences alone says the same of each.
-        waiting.retain(|candidate| candidate.entry.kind == Kind::Licence);
-        let rows = plan::list(inventory, &waiting).into_iter();
-        let open = rows.filter(|row| row.standing == Standing::Available);
-        let mut newest: BTreeMap<String, (u64, PackageId)> = BTreeMap::new();
-        for id in open.map(|row| row.package) {
-            let sequence = self.catalogue.entries().get(&id).map_or(0, |entry| entry.sequence);
-            let known = newest.entry(id.name().to_owned()).or_insert_with(|| (sequence, id.clone()));
-            if known.0 < sequence {
-                *known = (sequence, id);
-            }
-        }
-        newest.into_values().map(|(_, id)| id).collect()
     }
 
     /// The files of these packages as one bundle.

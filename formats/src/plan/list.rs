@@ -1,5 +1,7 @@
 //! Every package a depot offers an appliance, and where it stands.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::field::Field;
@@ -59,6 +61,22 @@ pub fn row(inventory: &Inventory, candidates: &[Candidate<'_>], package: &Packag
     let field = Field::available(inventory, candidates, package.kind() == Kind::Site);
     let standing = standing(inventory, candidates, &field, candidate.entry, &candidate.availability);
     Some(Row { package: package.clone(), standing })
+}
+
+/// The licences that can be installed now, whatever else is: the newest of each line, in the order of names.
+pub fn licences(inventory: &Inventory, candidates: &[Candidate<'_>]) -> Vec<PackageId> {
+    // One that can be installed now needs no other package first: the list of licences alone says the same of each.
+    let alone: Vec<_> = candidates.iter().filter(|one| one.entry.kind == Kind::Licence).cloned().collect();
+    let open = list(inventory, &alone).into_iter().filter(|row| row.standing == Standing::Available);
+    let mut newest: BTreeMap<String, (u64, PackageId)> = BTreeMap::new();
+    for id in open.map(|row| row.package) {
+        let sequence = alone.iter().find(|one| one.entry.id() == id).map_or(0, |one| one.entry.sequence);
+        let known = newest.entry(id.name().to_owned()).or_insert_with(|| (sequence, id.clone()));
+        if known.0 < sequence {
+            *known = (sequence, id);
+        }
+    }
+    newest.into_values().map(|(_, id)| id).collect()
 }
 
 fn standing<'a>(

@@ -21,7 +21,7 @@ mod offer;
 mod sentence;
 
 pub use inventory::{FORMAT, Installed, Inventory};
-pub use list::{Row, Standing, list, row};
+pub use list::{Row, Standing, licences, list, row};
 pub use offer::candidates;
 pub use sentence::{Blocked, Missing, Unmet, serves};
 

@@ -233,7 +233,7 @@ impl Desk {
             Stage::Depot(id) => return Ok(self.stage_from_depot(id, false, hand)?.steps),
         };
         if let Some(bundle) = bundle(path)? {
-            return Ok(self.stage_bundle(bundle, reason, by, hand)?.steps);
+            return self.stage_bundle(bundle, reason, by, hand);
         }
         if reason.is_some() {
             return Err(only_bundles());

@@ -1,21 +1,22 @@
 //! The keeper and path bundles: what is learnt from one, and its packages into staging.
 //!
-//! The order of things: what it says of its depot is verified and kept; the way to its end is planned here, among what it carries and what is
-//! staged; room is measured for all that is missing; then each package is copied and checked whole. What was staged when something
-//! fails stays staged: it is verified, and the next attempt goes on with it.
+//! The order of things: what it says of its depot is verified and kept; licences that can be installed now are staged, and installed where
+//! that is wanted; the way to its end is planned here, among what it carries and what is staged; room is measured for all of it that is
+//! missing; then each package is copied and checked whole. What was staged when something fails stays staged: it is verified, and the next
+//! attempt goes on with it.
 
 use std::path::Path;
 
 use formats::Bytes;
 use formats::catalogue::{Entry, PackageId};
-use formats::manifest::Date;
-use formats::plan::Plan;
+use formats::manifest::{Date, Kind};
+use formats::plan::{self, Plan, candidates};
 use formats::tuf::Refusal;
 
 use super::desk::{Desk, open};
 use super::job::Hand;
 use crate::airgap::bundle::{self, Opened, Taken};
-use crate::api::Install;
+use crate::api::{Install, Package};
 use crate::depot::Trouble;
 use crate::depot::clock::Clock;
 use crate::depot::offer::{self, Wanted, Way};
@@ -23,23 +24,54 @@ use crate::depot::store::{Attempt, Known};
 use crate::error::{Error, Result};
 use crate::lifecycle::silent;
 
-/// A bundle whose packages are staged.
-pub(super) struct Staged {
+/// What is being taken in: a bundle, and what was learnt from it.
+struct Arrival {
+    bundle: Opened,
+    known: Known,
     /// What was done, a sentence each.
-    pub(super) steps: Vec<String>,
-    /// The way to its end; no steps when that is reached.
-    pub(super) way: Plan,
+    steps: Vec<String>,
 }
 
 impl Desk {
     /// Takes a bundle in. `reason`: somebody takes it whatever day it is.
     pub(super) fn stage_bundle(
         &self,
-        mut bundle: Opened,
+        bundle: Opened,
         reason: Option<&str>,
         by: &str,
         hand: &Hand,
-    ) -> Result<Staged> {
+    ) -> Result<Vec<String>> {
+        let mut arrival = self.arrived(bundle, reason, by)?;
+        let licences = self.stage_licences(&mut arrival, hand)?;
+        arrival
+            .steps
+            .extend(licences.iter().map(|id| format!("{id} can be installed at any time: update-agent install {id}")));
+        let way = self.stage_way(&mut arrival, &licences, hand)?;
+        arrival.steps.extend(said_of(way.sentences, &way.plan, &licences));
+        Ok(arrival.steps)
+    }
+
+    /// Takes a bundle in, installs its licences, and begins to follow its way through the restarts it takes.
+    pub(super) fn install_bundle(&self, bundle: Opened, order: &Install, by: &str, hand: &Hand) -> Result<Vec<String>> {
+        self.none_under_way(&self.look()?)?;
+        let mut arrival = self.arrived(bundle, order.accept_expired.as_deref(), by)?;
+        // First: what they entitle to counts for the way.
+        let licences = self.stage_licences(&mut arrival, hand)?;
+        let refused = self.install_licences(&mut arrival, &licences, order, by, hand);
+        let way = self.stage_way(&mut arrival, &licences, hand)?;
+        let mut steps = arrival.steps;
+        steps.extend(said_of(way.sentences, &way.plan, &licences));
+        match refused {
+            // There was nothing else to do.
+            Some(problem) if way.plan.steps.is_empty() => return Err(problem),
+            _ if way.plan.steps.is_empty() => {}
+            _ => steps.push(self.begin_bundle(&way.plan, order.accept_eula, by)?),
+        }
+        Ok(steps)
+    }
+
+    /// Verifies and keeps what a bundle says of its depot; it has to carry everything it names.
+    fn arrived(&self, mut bundle: Opened, reason: Option<&str>, by: &str) -> Result<Arrival> {
         let mut steps = Vec::new();
         let (_, inventory, _, clock) = self.place_in_fleet()?;
         bundle.check_product(&inventory.product)?;
@@ -51,21 +83,74 @@ impl Desk {
             ));
         }
         let known = self.learnt(&mut bundle, reason, by, clock, &mut steps)?;
-        let way = self.way_of(&bundle, &known)?;
-        self.keep_texts(&bundle, &known, &way)?;
-        self.stage_missing(&bundle, &known, &way, hand, &mut steps)?;
-        steps.extend(way.sentences);
-        Ok(Staged { steps, way: way.plan })
+        for id in &bundle.label().order {
+            let name = id.target();
+            let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
+            bundle.target(&name, target)?;
+        }
+        Ok(Arrival { bundle, known, steps })
     }
 
-    /// Takes a bundle in, and begins to follow its way through the restarts it takes.
-    pub(super) fn install_bundle(&self, bundle: Opened, order: &Install, by: &str, hand: &Hand) -> Result<Vec<String>> {
-        self.none_under_way(&self.look()?)?;
-        let Staged { mut steps, way } = self.stage_bundle(bundle, order.accept_expired.as_deref(), by, hand)?;
-        if !way.steps.is_empty() {
-            steps.push(self.begin_bundle(&way, order.accept_eula, by)?);
+    /// Stages the licences a bundle carries that can be installed now, and says of each other one why it cannot.
+    fn stage_licences(&self, arrival: &mut Arrival, hand: &Hand) -> Result<Vec<PackageId>> {
+        let (_, inventory, _, clock) = self.place_in_fleet()?;
+        let order = &arrival.bundle.label().order;
+        let mut candidates = candidates(&arrival.known.catalogue, &inventory, clock.now());
+        candidates.retain(|one| one.entry.kind == Kind::Licence && order.contains(&one.entry.id()));
+        let now = plan::licences(&inventory, &candidates);
+        let others = plan::list(&inventory, &candidates).into_iter().filter(|row| !now.contains(&row.package));
+        arrival.steps.extend(others.map(|row| row.summary()));
+        self.take_in(arrival, &now, hand)?;
+        Ok(now)
+    }
+
+    /// Installs these staged licences. One that is refused is no reason to stop what else the bundle brings: why is said, and returned.
+    fn install_licences(
+        &self,
+        arrival: &mut Arrival,
+        licences: &[PackageId],
+        order: &Install,
+        by: &str,
+        hand: &Hand,
+    ) -> Option<Error> {
+        let mut refused = None;
+        for id in licences {
+            match self.install_staged_licence(id, order, by, hand) {
+                Ok(steps) => arrival.steps.extend(steps),
+                Err(problem) => {
+                    let code = problem.code();
+                    arrival.steps.push(format!("{id} stays staged and is not installed: {problem} [{code}]"));
+                    refused.get_or_insert(problem);
+                }
+            }
         }
+        refused
+    }
+
+    fn install_staged_licence(&self, id: &PackageId, order: &Install, by: &str, hand: &Hand) -> Result<Vec<String>> {
+        let staged = self.staged_already(id, true)?.ok_or_else(|| Error::NotStaged(id.to_string()))?;
+        let order = Install { package: Package::Staged(staged.id.clone()), accept_expired: None, ..order.clone() };
+        let steps = self.install_file(&order, by.to_owned(), hand, &|_| Ok(()))?;
+        self.staging().discard(&staged.id)?;
         Ok(steps)
+    }
+
+    /// Plans the way a bundle is for, beside these licences, and stages what is missing of it.
+    fn stage_way(&self, arrival: &mut Arrival, licences: &[PackageId], hand: &Hand) -> Result<Way> {
+        let way = self.way_of(&arrival.bundle, &arrival.known, licences)?;
+        let packages: Vec<PackageId> = way.plan.steps.iter().map(|step| step.package.clone()).collect();
+        self.take_in(arrival, &packages, hand)?;
+        Ok(way)
+    }
+
+    /// Keeps the texts of these packages, and stages those that are not.
+    fn take_in(&self, arrival: &mut Arrival, packages: &[PackageId], hand: &Hand) -> Result<()> {
+        let entries = packages.iter().filter_map(|id| arrival.known.catalogue.entries().get(id));
+        let entries: Vec<&Entry> = entries.collect();
+        self.keep_texts(&arrival.bundle, &arrival.known, &entries)?;
+        let steps = self.stage_missing(&arrival.bundle, &arrival.known, &entries, hand)?;
+        arrival.steps.extend(steps);
+        Ok(())
     }
 
     /// Removes what is staged of these packages.
@@ -110,14 +195,9 @@ impl Desk {
         Ok(learnt.known)
     }
 
-    /// The way to the newest of the packages a bundle names, all of which it has to carry.
-    fn way_of(&self, bundle: &Opened, known: &Known) -> Result<Way> {
+    /// The way to the newest of the packages a bundle names beside these licences.
+    fn way_of(&self, bundle: &Opened, known: &Known, licences: &[PackageId]) -> Result<Way> {
         let order = &bundle.label().order;
-        for id in order {
-            let name = id.target();
-            let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
-            bundle.target(&name, target)?;
-        }
         // Anew: what was learnt may have moved the clock and the keys.
         let (_, inventory, _, clock) = self.place_in_fleet()?;
         let way = |to: Option<PackageId>| {
@@ -126,41 +206,39 @@ impl Desk {
             offer::way_with(&known.catalogue, &inventory, &wanted, clock.now(), carried)
         };
         let newest = way(None)?;
-        match order.last() {
+        match order.iter().rev().find(|id| !licences.contains(id)) {
             // It does not lead there: is it installed, or what stands in the way?
             Some(last) if newest.plan.steps.iter().all(|step| step.package != *last) => way(Some(last.clone())),
             _ => Ok(newest),
         }
     }
 
-    fn stage_missing(
-        &self,
-        bundle: &Opened,
-        known: &Known,
-        way: &Way,
-        hand: &Hand,
-        steps: &mut Vec<String>,
-    ) -> Result<()> {
+    fn stage_missing(&self, bundle: &Opened, known: &Known, entries: &[&Entry], hand: &Hand) -> Result<Vec<String>> {
         let workplace = self.look()?;
         let trust = self.package_trust(workplace.trust())?;
         let staged = self.staging().list(&trust, &self.program)?;
-        let entries = way.plan.steps.iter().filter_map(|step| known.catalogue.entries().get(&step.package));
-        let missing: Vec<&Entry> = entries.filter(|entry| !staged.iter().any(|one| one.is(entry))).collect();
+        let missing = entries.iter().filter(|entry| !staged.iter().any(|one| one.is(entry)));
+        let missing: Vec<&&Entry> = missing.collect();
         let length = missing.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size.0));
         let progress = |phase, done, of| hand.show(phase, done, of);
         if !missing.is_empty() {
             self.staging().room_for_all(&format!("what {} carries", bundle.name()), Bytes(length))?;
         }
-        for entry in missing {
+        let stage = |entry: &&Entry| {
             let (id, name) = (entry.id(), entry.id().target());
             let target = known.depot.target(&name).ok_or_else(|| Trouble::NotInDepot(id.clone()))?;
             let from = bundle.target(&name, target)?;
             let with = (&trust, &self.program);
             let (staged, release) = self.staging().take_in(from, target, (&name, bundle.name()), with, &progress)?;
-            steps.push(format!("{release} is staged as {staged}"));
-        }
-        Ok(())
+            Ok(format!("{release} is staged as {staged}"))
+        };
+        missing.into_iter().map(stage).collect()
     }
+}
+
+/// What is said of a way; nothing when there is none and the licences were all there was to do.
+fn said_of(sentences: Vec<String>, way: &Plan, licences: &[PackageId]) -> Vec<String> {
+    if way.steps.is_empty() && !licences.is_empty() { Vec::new() } else { sentences }
 }
 
 /// The bundle at this path, if it is one.

@@ -11,7 +11,6 @@ use super::desk::{Desk, value};
 use crate::airgap::bundle::Opened;
 use crate::api::Wanted;
 use crate::depot::offer;
-use crate::depot::offer::Way;
 use crate::depot::store::Known;
 use crate::error::{Doing, Result};
 use crate::eula;
@@ -43,11 +42,10 @@ impl Desk {
         Ok(steps)
     }
 
-    /// Keeps the texts of the packages of a way that a bundle carries; those it does not carry are in the packages all the same.
-    pub(super) fn keep_texts(&self, bundle: &Opened, known: &Known, way: &Way) -> Result<()> {
+    /// Keeps the texts of these packages that a bundle carries; those it does not carry are in the packages all the same.
+    pub(super) fn keep_texts(&self, bundle: &Opened, known: &Known, entries: &[&Entry]) -> Result<()> {
         let texts = self.texts();
-        let entries = way.plan.steps.iter().filter_map(|step| known.catalogue.entries().get(&step.package));
-        for text in entries.flat_map(Text::of).filter(|text| texts.kept(text).is_none()) {
+        for text in entries.iter().copied().flat_map(Text::of).filter(|text| texts.kept(text).is_none()) {
             let Some(target) = known.depot.target(&text.target).filter(|target| bundle.has(&text.target, target))
             else {
                 continue;
