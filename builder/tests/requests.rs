@@ -262,6 +262,173 @@ fn altered_requests_and_answers_are_refused_and_change_nothing() {
     imported(&shop, &request, &answers, &[&shop.keys], NOW).unwrap();
 }
 
+/// A depot with rings and a first base, and a request that changes every kind of thing there is to say about packages.
+fn everything_at_once() -> (Shop, PathBuf, Request) {
+    let ring = |name: &str, share| formats::catalogue::Ring { name: name.into(), share };
+    let shop = Shop::new();
+    shop.change(NOW, |edit, _| edit.set_rings(vec![ring("early", 100), ring("rest", 900)])).unwrap();
+    shop.add(NOW, &base("1.0.0", 1)).unwrap();
+    shop.add(NOW, &base("1.1.0", 2)).unwrap();
+    let vault = taken_offline(&shop, &["root", "targets", "base", "site", "licence"]);
+    let (new, site) = (shop.path("new.pkg"), shop.path("site.pkg"));
+    base("2.0.0", 3).write(&new, &[&vault]);
+    let eula = Some("You agree.\n");
+    Release { base: Some("^2"), eula, ..Release::new(Kind::Site, "2.0.0", 2) }.write(&site, &[&vault]);
+    let request = requested(&shop, &shop.signers(), NOW + DAY, |edit, before| {
+        edit.set_rings(vec![ring("early", 200), ring("rest", 800)])?;
+        let opens = BTreeMap::from([("rest".to_owned(), 2 * DAY)]);
+        edit.add(before, &new, "stable", &opens)?;
+        let site = edit.add(before, &site, "stable", &BTreeMap::new())?;
+        edit.offer_to_all(&site, "stable", true)?;
+        edit.promote(&"base/demo-base-1.0.0".parse().unwrap(), "beta", &BTreeMap::new())?;
+        edit.withdraw(&"base/demo-base-1.1.0".parse().unwrap(), None, "loses the clock\u{301}")
+    });
+    (shop, vault, request.unwrap())
+}
+
+#[test]
+fn signers_read_everything_that_a_request_says_about_packages() {
+    let (shop, vault, request) = everything_at_once();
+    let summary = shown(&request, &vault);
+    let has = |text: &str| assert!(summary.lines().any(|line| line.trim() == text), "{text}: {summary}");
+    has("+ ring early: 200 of 1000 appliances; number 1 to open");
+    has("- ring early: 100 of 1000 appliances; number 1 to open");
+    has("+ channel beta: is there");
+    let (entitled, all) =
+        ("not for appliances whose entitlement ended before", "also for appliances whose entitlement ended before");
+    let listed = "listed since 2027-01-16T08:00:00Z";
+    has(&format!("+ channel beta: base/demo-base-1.0.0: {listed}; {entitled}"));
+    has(&format!("+ channel stable: base/demo-base-2.0.0: {listed}; ring rest opens 2027-01-18T08:00:00Z; {entitled}"));
+    has(&format!("+ channel stable: site/demo-site-2.0.0: {listed}; {all}"));
+    has(&format!(
+        "+ channel stable: base/demo-base-1.1.0: listed since 2027-01-15T08:00:00Z; {entitled}; WITHDRAWN on 2027-01-16: loses the clock\\u{{301}}"
+    ));
+    // Every field of each entry, each digest, and the texts to read and to accept.
+    let target = |name: &str| {
+        let part = request.parts.iter().find(|part| name.starts_with(&part.role)).unwrap();
+        let Content::Metadata { document, .. } = &part.content else { panic!("metadata") };
+        document["targets"][name].clone()
+    };
+    for name in ["base/demo-base-2.0.0.pkg", "site/demo-site-2.0.0.pkg"] {
+        let target = target(name);
+        has(&format!("+ {name}: {} bytes, SHA-256 {}", target["length"], target["hashes"]["sha256"].as_str().unwrap()));
+        let entry = target["custom"].as_object().unwrap();
+        assert!(["effects", "notes", "created", "build-id"].iter().all(|field| entry.contains_key(*field)));
+        entry.iter().for_each(|(field, value)| has(&format!("+ {name} {field}: {value}")));
+    }
+    has("+ site/demo-site-2.0.0.pkg requires: {\"base\":\"^2\"}");
+    let eula = target("site/demo-site-2.0.0.eula.txt");
+    has(&format!("+ site/demo-site-2.0.0.eula.txt: 11 bytes, SHA-256 {}", eula["hashes"]["sha256"].as_str().unwrap()));
+    has(&format!("+ site/demo-site-2.0.0.pkg eula: {}", eula["hashes"]["sha256"]));
+    assert!(!summary.contains("demo-base-1.0.0.pkg"), "what stays is not listed: {summary}");
+
+    // What was shown is what is published, byte for byte, however late.
+    let answers = answered(&shop, &request, &[&vault]);
+    let state = imported(&shop, &request, &answers, &[&shop.keys], NOW + 5 * DAY).unwrap();
+    let index = state.index().encode().unwrap();
+    assert_eq!(index, request.change.as_ref().unwrap().index.as_ref().unwrap().encode().unwrap());
+    assert!(
+        summary
+            .contains(&format!("index, signed where the depot is published, SHA-256 {}", formats::Digest::of(&index))),
+        "{summary}"
+    );
+    for part in &request.parts {
+        let Content::Metadata { document, .. } = &part.content else { panic!("metadata") };
+        assert_eq!(state.draft.document(&part.role).unwrap().fields(), *document);
+    }
+    // The next version stands for nothing but itself.
+    shop.change_by(
+        &Signers { folders: vec![shop.keys.clone(), vault.clone()], ..Signers::default() },
+        NOW + 6 * DAY,
+        |edit, state| edit.refresh(state, &["base".into()]),
+    )
+    .unwrap();
+    let state = shop.depot.state(formats::tuf::Freshness::Waived).unwrap();
+    assert_eq!(state.draft.document("base").unwrap().get("bulkhead").get("change"), None);
+}
+
+#[test]
+fn a_request_in_which_anything_was_altered_is_refused_by_signers_and_by_the_import() {
+    let (shop, vault, request) = everything_at_once();
+    let answers = answered(&shop, &request, &[&vault]);
+    let before = content(shop.depot.folder());
+    let stable = "/change/index/channels/stable";
+    let (base, site) =
+        ("/parts/0/document/targets/base~1demo-base-2.0.0", "/parts/1/document/targets/site~1demo-site-2.0.0");
+    let other = "00".repeat(32);
+    let alterations = [
+        ("/made".to_owned(), json!(NOW)),
+        ("/product".into(), json!("other")),
+        ("/change/lost".into(), json!(true)),
+        ("/change/index/created".into(), json!(NOW)),
+        ("/change/index/rings".into(), json!([{"name": "early", "share": 100}, {"name": "rest", "share": 900}])),
+        ("/change/index/channels/beta".into(), json!([])),
+        (format!("{stable}/0/added"), json!(NOW - 1)),
+        (format!("{stable}/1/withdrawn"), json!(null)),
+        (format!("{stable}/1/withdrawn/reason"), json!("never mind")),
+        (format!("{stable}/2/added"), json!(NOW)),
+        (format!("{stable}/2/opens/rest"), json!(NOW)),
+        (format!("{stable}/3/for-all"), json!(false)),
+        (format!("{stable}/3/package"), json!("site/demo-site-3.0.0")),
+        ("/change/index-before/rings/0/share".into(), json!(200)),
+        ("/parts/0/before".into(), json!(null)),
+        ("/parts/0/wanted/0/threshold".into(), json!(0)),
+        ("/parts/0/document/expires".into(), json!("2099-01-01T00:00:00Z")),
+        (format!("{base}.pkg/hashes/sha256"), json!(other)),
+        (format!("{base}.pkg/custom/effects/reboot"), json!(true)),
+        (format!("{base}.pkg/custom/notes"), json!(other)),
+        (format!("{base}.notes.md/hashes/sha256"), json!(other)),
+        (format!("{site}.pkg/custom/requires"), json!({})),
+        (format!("{site}.pkg/custom/eula"), json!(other)),
+        (format!("{site}.eula.txt/hashes/sha256"), json!(other)),
+    ];
+    let original = shown(&request, &vault);
+    let text = serde_json::to_value(&request).unwrap();
+    let refused = |place: &str, request: &Request, answers: &[PathBuf]| {
+        let problem = imported(&shop, request, answers, &[&shop.keys], NOW + DAY).map(drop).unwrap_err();
+        assert_eq!(problem.exit_code(), 4, "{place}: {problem}");
+        assert!(content(shop.depot.folder()) == before, "{place}");
+    };
+    for (number, (place, value)) in alterations.into_iter().enumerate() {
+        let mut altered = text.clone();
+        match altered.pointer_mut(&place) {
+            Some(old) if *old != value => *old = value,
+            found => panic!("{place}: {found:?}"),
+        }
+        let mut altered: Request = serde_json::from_value(altered).unwrap_or_else(|cause| panic!("{place}: {cause}"));
+        // On the way to the signer, and on the way back.
+        let path = shop.path(&format!("altered-{number}"));
+        altered.write(&path).unwrap();
+        let problem = Request::read(&path).map(drop).unwrap_err();
+        assert!(
+            problem.exit_code() == 4 && problem.to_string().contains("make the request again"),
+            "{place}: {problem}"
+        );
+        refused(&place, &altered, &answers);
+        // Whoever alters it with care makes another request: its signers read so, and their answers fit no other.
+        let digest = altered.digest().unwrap();
+        for part in &mut altered.parts {
+            let Content::Metadata { document, .. } = &mut part.content else { panic!("metadata") };
+            document["bulkhead"]["change"] = json!(hex::encode(digest.0));
+        }
+        refused(&place, &altered, &answers);
+        let theirs = answered(&shop, &altered, &[&vault]);
+        refused(&place, &request, &theirs);
+        if !["/made", "/parts/0/wanted/0/threshold"].contains(&place.as_str()) {
+            let now = shown(&altered, &vault);
+            let said = |text: &str| {
+                text.lines().filter(|line| !line.contains("SHA-256")).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert!(said(&now) != said(&original) || place.contains("sha256"), "{place}: {now}");
+        }
+    }
+    // A part of it alone.
+    let mut less = request.clone();
+    less.parts.retain(|part| part.role == "base");
+    refused("less", &less, &answers);
+    imported(&shop, &request, &answers, &[&shop.keys], NOW + DAY).unwrap();
+}
+
 #[test]
 fn an_import_that_is_cut_anywhere_leaves_the_old_depot_or_the_new_one() {
     let (shop, vault) = with_vault();

@@ -1,10 +1,12 @@
 //! Signing on another machine: a request that is carried there, and an answer that is carried back (`docs/depot.md`).
 //!
 //! It guarantees that what is shown to the signer is what is signed: both follow from the same document in the request, never from a text
-//! beside it. An answer is bound to the SHA-256 of the exact message, so it fits no request that was altered before or after. Secrets travel
-//! in neither. What becomes of the signatures is left to [`crate::depot`] and [`crate::sign`].
+//! beside it, and each message stands for the whole request ([`binding`]). An answer is bound to the SHA-256 of the exact message, so it fits no
+//! request that was altered before or after. Secrets travel in neither. What becomes of the signatures is left to [`crate::depot`] and [`crate::sign`].
 
 mod answer;
+pub(crate) mod binding;
+mod facts;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::VerifyingKey;
-use formats::catalogue::Index;
+use formats::catalogue::{Entry, Index, MAX_ENTRIES};
 use formats::manifest::Manifest;
 use formats::{Digest, signature, tuf};
 use serde::{Deserialize, Serialize};
@@ -112,9 +114,9 @@ pub struct Change {
     /// What the index will say, when that changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Index>,
-    /// SHA-256 of the index that it takes the place of.
+    /// The index that it takes the place of; none with a new depot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index_before: Option<Digest>,
+    pub index_before: Option<Index>,
     /// Of a depot that does not exist yet: the documents that are signed on the machine that publishes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub new: BTreeMap<String, Value>,
@@ -131,6 +133,10 @@ impl Request {
         if request.parts.is_empty() {
             return Err(Error::input(format!("request \"{}\" asks for nothing", path.display())));
         }
+        if let Some(index) = request.change.as_ref().and_then(|change| change.index.as_ref()) {
+            index.encode().map_err(Error::format(format!("the index in request \"{}\"", path.display())))?;
+        }
+        request.check_bound()?;
         Ok(request)
     }
 
@@ -160,6 +166,7 @@ impl Part {
     fn check(&self) -> Result<()> {
         let fits = match &self.content {
             Content::Metadata { document, .. } => {
+                check_packages(document)?;
                 let kind = if self.role == "root" { "root" } else { "targets" };
                 OFFLINE.contains(&self.role.as_str()) && document["_type"] == kind
             }
@@ -202,6 +209,21 @@ impl Part {
     }
 }
 
+/// What is said about packages is what an appliance reads, within its limits: no more of it than people can be shown.
+fn check_packages(document: &Value) -> Result<()> {
+    let targets = document.get("targets").and_then(Value::as_object);
+    let packages = targets.into_iter().flatten().filter_map(|(name, target)| Some((name, target.get("custom")?)));
+    let wrong = |name: &str| Error::format(format!("\"{}\" in the request", name.escape_debug()));
+    for (number, (name, custom)) in (1..).zip(packages) {
+        let entry = Entry::parse(custom.to_string().as_bytes()).map_err(wrong(name))?;
+        entry.check_target(name).map_err(wrong(name))?;
+        if number > MAX_ENTRIES {
+            return Err(Error::input(format!("the request has more than {MAX_ENTRIES} packages of one kind")));
+        }
+    }
+    Ok(())
+}
+
 /// Reads a JSON file of ours.
 fn read_file<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let length = fs::metadata(path).map_err(Error::io("read", path))?.len();
@@ -218,9 +240,8 @@ fn check_format(path: &Path, what: &str, format: u32) -> Result<()> {
         return Ok(());
     }
     let path = path.display();
-    Err(Error::input(format!(
-        "{what} \"{path}\" has format {format}, this program reads {FORMAT}; use a newer bulkhead"
-    )))
+    let way_out = if format < FORMAT { "make it again" } else { "use a newer bulkhead" };
+    Err(Error::input(format!("{what} \"{path}\" has format {format}, this program reads {FORMAT}; {way_out}")))
 }
 
 /// Writes a JSON file that did not exist; it is on disk when this returns.
@@ -238,6 +259,6 @@ fn write_file(path: &Path, value: &impl Serialize) -> Result<()> {
 }
 
 /// The version of both files.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Longer ones are not read: the longest metadata, twice, and room for more.
 const MAX_FILE: u64 = 64 << 20;

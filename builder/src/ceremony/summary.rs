@@ -1,6 +1,6 @@
 //! A request for people: what would be different once it is signed. Everything here is computed from what is signed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ed25519_dalek::VerifyingKey;
@@ -8,7 +8,8 @@ use formats::Digest;
 use formats::manifest::{Date, Manifest};
 use serde_json::Value;
 
-use super::{Content, Part, Request};
+use super::facts::{Facts, of_index, of_metadata, plain};
+use super::{Change, Content, Part, Request};
 use crate::depot::is_signed_by;
 
 /// A request in lines. `own`: the keys of whoever looks at it.
@@ -28,6 +29,10 @@ impl fmt::Display for Shown<'_> {
             plain(&self.request.product),
             self.request.parts.len()
         )?;
+        if let (Some(change), Ok(digest)) = (&self.request.change, self.request.digest()) {
+            writeln!(f, "each signature is for all that follows, SHA-256 {digest}")?;
+            online(f, change)?;
+        }
         for (number, part) in (1..).zip(&self.request.parts) {
             let message = part.message().unwrap_or_default();
             writeln!(f, "{number}. {}", heading(part))?;
@@ -53,22 +58,58 @@ impl Shown<'_> {
                 writeln!(f, "   compared with version {}, which none of your keys signed:", version(old))?;
             }
         }
-        let (old, new) = (facts(old.unwrap_or(&Value::Null)), facts(document));
-        let mut same = true;
-        for name in old.keys().chain(new.keys()).collect::<std::collections::BTreeSet<_>>() {
-            match (old.get(name), new.get(name)) {
-                (before, now) if before == now => continue,
-                (None, Some(now)) => writeln!(f, "   + {name}: {now}")?,
-                (Some(before), None) => writeln!(f, "   - {name}: {before}")?,
-                (before, now) => {
-                    writeln!(f, "   - {name}: {}", before.map_or("", String::as_str))?;
-                    writeln!(f, "   + {name}: {}", now.map_or("", String::as_str))?;
-                }
-            }
-            same = false;
+        if differences(f, &of_metadata(old.unwrap_or(&Value::Null)), &of_metadata(document))? {
+            return Ok(());
         }
-        if same { writeln!(f, "   nothing but the version and the last day") } else { Ok(()) }
+        writeln!(f, "   nothing but the version and the last day")
     }
+}
+
+/// What is signed on the machine that publishes, with keys that need nobody.
+fn online(f: &mut fmt::Formatter<'_>, change: &Change) -> fmt::Result {
+    if change.lost {
+        writeln!(
+            f,
+            "the old keys of a role are lost: clients that come while this is published are refused, and come back"
+        )?;
+    }
+    for (role, document) in &change.new {
+        writeln!(f, "metadata of role {}, signed where the depot is published:", plain(role))?;
+        differences(f, &Facts::new(), &of_metadata(document))?;
+    }
+    let Some(index) = &change.index else { return writeln!(f, "channels, rings and withdrawals stay as they are") };
+    let digest = |index: &formats::catalogue::Index| match index.encode() {
+        Ok(bytes) => format!("SHA-256 {}", Digest::of(&bytes)),
+        Err(problem) => plain(&problem.to_string()),
+    };
+    writeln!(f, "index, signed where the depot is published, {}", digest(index))?;
+    let before = match &change.index_before {
+        None => Facts::new(),
+        Some(before) => {
+            writeln!(f, "   compared with what is published, {}:", digest(before))?;
+            of_index(before)
+        }
+    };
+    differences(f, &before, &of_index(index)).map(drop)
+}
+
+/// Prints what differs; whether something does.
+fn differences(f: &mut fmt::Formatter<'_>, old: &Facts, new: &Facts) -> Result<bool, fmt::Error> {
+    let mut found = false;
+    for name in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        let (before, now) = (old.get(name), new.get(name));
+        if before == now {
+            continue;
+        }
+        if let Some(before) = before {
+            writeln!(f, "   - {name}: {before}")?;
+        }
+        if let Some(now) = now {
+            writeln!(f, "   + {name}: {now}")?;
+        }
+        found = true;
+    }
+    Ok(found)
 }
 
 fn heading(part: &Part) -> String {
@@ -81,58 +122,6 @@ fn heading(part: &Part) -> String {
         }
         Content::Package { .. } => format!("a {} package", plain(&part.role)),
     }
-}
-
-/// Everything a file of metadata says, in names and texts that can be compared; version and expiry are said elsewhere.
-fn facts(document: &Value) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::new();
-    let none = Value::Null;
-    let delegations = document.get("delegations").unwrap_or(&none);
-    roles("role", document.get("roles"), document.get("keys"), &mut facts);
-    let named: serde_json::Map<String, Value> = delegations
-        .get("roles")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(|role| (role["name"].as_str().unwrap_or_default().to_owned(), role.clone()))
-        .collect();
-    roles("delegated role", Some(&Value::Object(named)), delegations.get("keys"), &mut facts);
-    for (name, target) in document.get("targets").and_then(Value::as_object).into_iter().flatten() {
-        let length = plain(&target["length"].to_string());
-        let text = format!("{length} bytes, SHA-256 {}{}", text(&target["hashes"]["sha256"]), custom(target));
-        facts.insert(plain(name), text);
-    }
-    for (name, value) in document.as_object().into_iter().flatten() {
-        if !SAID_ELSEWHERE.contains(&name.as_str()) {
-            facts.insert(plain(name), plain(&value.to_string()));
-        }
-    }
-    facts
-}
-
-fn roles(what: &str, roles: Option<&Value>, keys: Option<&Value>, facts: &mut BTreeMap<String, String>) {
-    for (name, role) in roles.and_then(Value::as_object).into_iter().flatten() {
-        let ids: Vec<&str> = role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let threshold = plain(&role["threshold"].to_string());
-        facts.insert(format!("{what} {}", plain(name)), format!("{threshold} of {} key(s) must sign", ids.len()));
-        let paths: Vec<&str> = role["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        if !paths.is_empty() {
-            facts.insert(format!("{what} {} paths", plain(name)), plain(&paths.join(" ")));
-        }
-        for id in ids {
-            let key = keys.and_then(|keys| keys.get(id)).unwrap_or(&Value::Null);
-            let about = key.get("bulkhead").map(|about| format!(" {}", plain(&about.to_string()))).unwrap_or_default();
-            let public = text(&key["keyval"]["public"]);
-            facts.insert(format!("{what} {} key {}", plain(name), plain(id)), format!("{public}{about}"));
-        }
-    }
-}
-
-/// What a depot says of a package beside its digest.
-fn custom(target: &Value) -> String {
-    let Some(entry) = target.get("custom") else { return String::new() };
-    let field = |name: &str| entry.get(name).map(|value| format!(", {name} {}", plain(&value.to_string())));
-    ["sequence", "requires", "effects", "development"].into_iter().filter_map(field).collect()
 }
 
 fn package(f: &mut fmt::Formatter<'_>, part: &Part) -> fmt::Result {
@@ -165,15 +154,3 @@ fn development(manifest: &Manifest) -> &'static str {
 fn version(document: &Value) -> String {
     plain(&document["version"].to_string())
 }
-
-fn text(value: &Value) -> String {
-    plain(value.as_str().unwrap_or_default())
-}
-
-/// Without what could make a terminal show something else.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
-}
-
-/// Fields that the heading and other lines say.
-const SAID_ELSEWHERE: [&str; 7] = ["version", "expires", "roles", "keys", "delegations", "targets", "_type"];

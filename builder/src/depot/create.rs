@@ -173,7 +173,9 @@ pub(super) fn appear(
         storage.make_folder(&scratch.path().join(part))?;
     }
     let documents = draft.documents.clone();
+    let index = draft.index.clone();
     let mut edit = Edit::of(&depot, draft, signers, storage, now, None);
+    edit.freeze_index(index);
     for (role, document) in documents {
         if frozen.contains(&role) {
             edit.freeze(&role, document);

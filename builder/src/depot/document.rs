@@ -10,6 +10,7 @@ use formats::manifest::Date;
 use formats::tuf;
 use serde_json::{Map, Value, json};
 
+use crate::ceremony::binding::FIELD;
 use crate::keys::depot::PublicKey;
 use crate::{Error, Result};
 
@@ -81,6 +82,8 @@ impl Document {
     pub fn renew(&mut self, now: i64) -> Result<()> {
         let last = now.saturating_add(i64::from(self.lifetime_days()) * 86_400);
         self.set("expires", time(last)?);
+        // What the version before was signed together with.
+        self.object("bulkhead").remove(FIELD);
         self.set("version", self.version() + 1);
         Ok(())
     }

@@ -13,6 +13,7 @@ use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use formats::Digest;
+use formats::catalogue::Index;
 use formats::results::Results;
 use formats::tuf::{self, Freshness, Kept, Trouble};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ pub struct Edit<'a> {
     now: i64,
     dirty: BTreeSet<String>,
     also: BTreeMap<String, RoleKeys>,
-    /// Roles whose next version was made, and signed, before.
+    /// Roles whose next version was made, and signed, before; [`INDEX`] too.
     frozen: BTreeSet<String>,
     /// What scenarios showed of packages to be added.
     pub(super) results: Vec<Results>,
@@ -93,6 +94,12 @@ impl<'a> Edit<'a> {
         self.draft.documents.insert(role.to_owned(), document);
         self.frozen.insert(role.to_owned());
         self.touch(role);
+    }
+
+    /// The index as it was shown to signers before: it is published as it is.
+    pub(super) fn freeze_index(&mut self, index: Index) {
+        self.draft.index = index;
+        self.frozen.insert(INDEX.to_owned());
     }
 
     /// Roles that get a new version.
@@ -192,8 +199,10 @@ impl<'a> Edit<'a> {
         if before == Some(&hex::encode(Digest::of(&bytes).0)) {
             return Ok(());
         }
-        // Only what says something new gets a new time.
-        self.draft.index.created = self.draft.index.created.max(self.now);
+        if !self.frozen.contains(INDEX) {
+            // Only what says something new gets a new time.
+            self.draft.index.created = self.draft.index.created.max(self.now);
+        }
         let bytes = self.draft.index.encode().map_err(Error::format("the index"))?;
         let staged = self.stage(&mut bytes.as_slice())?;
         self.list(ONLINE, INDEX, staged, None)

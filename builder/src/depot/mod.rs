@@ -29,7 +29,7 @@ mod storage;
 
 pub use answer::Hiding;
 pub use create::{Creation, usual_lifetime};
-pub(crate) use document::is_signed_by;
+pub(crate) use document::{is_signed_by, time};
 pub use edit::Edit;
 pub use offer::Opens;
 pub use request::import;

@@ -4,7 +4,8 @@
 //! depot, and a request that is never answered costs the room of its packages. The import makes the same documents the depot's next ones,
 //! signs what is signed here, and is seen whole or not at all like every change ([`super::edit`]).
 //!
-//! A request is for one state of the depot: whoever published the same roles in between has to ask again.
+//! A request is for one state of the depot: whoever published the same roles in between has to ask again. What the import publishes, index
+//! included, is what was shown and signed, byte for byte ([`crate::ceremony::binding`]).
 
 use std::path::Path;
 
@@ -29,7 +30,6 @@ impl Edit<'_> {
     pub fn request(mut self, before: &State) -> Result<Request> {
         let roles: Vec<&str> = OFFLINE.into_iter().filter(|role| self.touched().contains(*role)).collect();
         let mut parts = Vec::new();
-        let mut complete = true;
         for role in roles {
             let now = self.now();
             self.draft.document_mut(role)?.renew(now)?;
@@ -37,26 +37,24 @@ impl Edit<'_> {
             wanted.extend(self.also(role).cloned());
             let file = before.verified.kept().get(&format!("{role}.json"));
             let file = file.and_then(|bytes| serde_json::from_slice(bytes).ok());
-            let (part, whole) = part(role, self.draft.document(role)?, file, &wanted, self.signers())?;
-            complete &= whole;
-            parts.push(part);
+            parts.push((part(role, self.draft.document(role)?, file, &wanted), wanted));
         }
+        let mut change = Change { lost: self.lost(before)?, ..Change::default() };
+        if self.draft.index != before.draft.index {
+            // Signers see, and stand for, the very bytes that the import publishes.
+            self.draft.index.created = self.draft.index.created.max(self.now());
+            change.index = Some(self.draft.index.clone());
+            change.index_before = Some(before.draft.index.clone());
+        }
+        let product = self.draft.index.product.clone();
+        let (request, complete) = signed(product, self.now(), parts, change, self.signers())?;
         if complete {
             return Err(Error::Refused(
                 "everything this change needs from people can be signed here; leave --request out".into(),
             ));
         }
-        let index_before = Digest::of(&before.draft.index.encode().map_err(Error::format("the index"))?);
-        let changed = self.draft.index != before.draft.index;
-        let change = Change {
-            lost: self.lost(before)?,
-            index: changed.then(|| self.draft.index.clone()),
-            index_before: changed.then_some(index_before),
-            ..Change::default()
-        };
         self.show_targets()?;
-        let product = self.draft.index.product.clone();
-        Ok(Request { format: FORMAT, product, made: self.now(), parts, change: Some(change) })
+        Ok(request)
     }
 
     /// Whether a role of root's changes its keys without a signature by the old ones.
@@ -81,11 +79,10 @@ impl Edit<'_> {
             self.freeze(role, document.clone());
         }
         if let Some(index) = &change.index {
-            let now = Digest::of(&before.draft.index.encode().map_err(Error::format("the index"))?);
-            if change.index_before != Some(now) {
+            if change.index_before.as_ref() != Some(&before.draft.index) {
                 return Err(stale("channels, rings or withdrawals have changed since"));
             }
-            self.draft.index = index.clone();
+            self.freeze_index(index.clone());
         }
         for role in
             TOP.into_iter().chain(PACKAGES).chain([ONLINE]).filter(|role| before.draft.documents.contains_key(*role))
@@ -145,10 +142,11 @@ pub(super) fn of_new(mut draft: Draft, signers: &Signers, now: i64) -> Result<Re
             continue;
         }
         draft.document_mut(&role)?.renew(now)?;
-        parts.push(part(&role, draft.document(&role)?, None, &[draft.keys(&role)?], signers)?.0);
+        let wanted = vec![draft.keys(&role)?];
+        parts.push((part(&role, draft.document(&role)?, None, &wanted), wanted));
     }
     let (product, index) = (draft.index.product.clone(), Some(draft.index));
-    Ok(Request { format: FORMAT, product, made: now, parts, change: Some(Change { index, new, ..Change::default() }) })
+    Ok(signed(product, now, parts, Change { index, new, ..Change::default() }, signers)?.0)
 }
 
 /// Completes a requested change with the signatures in `signers`.
@@ -168,6 +166,7 @@ pub fn import(
             "the request is for a package; complete it with: bulkhead sign PACKAGE --answer FILE",
         ));
     };
+    request.check_bound()?;
     let parts = request.parts.iter().map(|part| document(part, now)).collect::<Result<Vec<_>>>()?;
     if !change.new.is_empty() {
         let draft = new_draft(&parts, change)?;
@@ -203,37 +202,48 @@ fn document(part: &Part, now: i64) -> Result<(String, Document)> {
     Ok((role.clone(), document))
 }
 
-/// A document with those signatures that can be made here; whether they are all.
-fn part(
-    role: &str,
-    document: &Document,
-    before: Option<Value>,
-    wanted: &[RoleKeys],
-    signers: &Signers,
-) -> Result<(Part, bool)> {
-    let message = document.message()?;
-    let digest = Digest::of(&message);
-    let mut part = Part {
+/// A document for somebody to sign, without a signature yet.
+fn part(role: &str, document: &Document, before: Option<Value>, wanted: &[RoleKeys]) -> Part {
+    let public = |keys: &RoleKeys| Wanted {
+        threshold: keys.threshold,
+        keys: keys.keys.values().map(|key| hex::encode(key.as_bytes())).collect(),
+    };
+    Part {
         role: role.to_owned(),
         content: Content::Metadata { document: document.fields(), before },
-        wanted: Vec::new(),
+        wanted: wanted.iter().map(public).collect(),
         signatures: Vec::new(),
-    };
+    }
+}
+
+/// A request of these parts and whose keys they want, with those signatures that can be made here; whether they are all.
+fn signed(
+    product: String,
+    now: i64,
+    parts: Vec<(Part, Vec<RoleKeys>)>,
+    change: Change,
+    signers: &Signers,
+) -> Result<(Request, bool)> {
+    let (parts, wanted): (Vec<Part>, Vec<Vec<RoleKeys>>) = parts.into_iter().unzip();
+    let mut request = Request { format: FORMAT, product, made: now, parts, change: Some(change) };
+    // Before the first signature: it stands for all of this.
+    request.bind()?;
     let mut whole = true;
-    for keys in wanted {
-        let (signatures, _) = signers.available(role, keys, &message);
-        whole &= signatures.len() >= keys.threshold;
-        let public = |id: &String| keys.keys.get(id).map(|key| hex::encode(key.as_bytes()));
-        part.wanted.push(Wanted { threshold: keys.threshold, keys: keys.keys.keys().filter_map(public).collect() });
-        for (id, raw) in signatures {
-            let Some(key) = public(&id) else { continue };
-            let signature = Signature { message: digest, key, signature: hex::encode(raw) };
-            if !part.signatures.contains(&signature) {
-                part.signatures.push(signature);
+    for (part, wanted) in request.parts.iter_mut().zip(&wanted) {
+        let message = part.message()?;
+        for keys in wanted {
+            let (signatures, _) = signers.available(&part.role, keys, &message);
+            whole &= signatures.len() >= keys.threshold;
+            for (id, raw) in signatures {
+                let Some(key) = keys.keys.get(&id).map(|key| hex::encode(key.as_bytes())) else { continue };
+                let signature = Signature { message: Digest::of(&message), key, signature: hex::encode(raw) };
+                if !part.signatures.contains(&signature) {
+                    part.signatures.push(signature);
+                }
             }
         }
     }
-    Ok((part, whole))
+    Ok((request, whole))
 }
 
 fn stale(why: &str) -> Error {
