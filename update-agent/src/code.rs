@@ -51,6 +51,10 @@ codes! {
     TooNew = "too-new", 3;
     /// Well-formed, and cannot be used for this.
     Unusable = "unusable", 3;
+    /// No certificate or key can be read from it.
+    CertificateUnreadable = "certificate-unreadable", 3;
+    /// No server could use the key.
+    KeyUnusable = "key-unusable", 3;
     /// The package file was another one when it was read the second time.
     PackageChanged = "package-changed", 3;
 
@@ -84,6 +88,10 @@ codes! {
     KindNotAccepted = "kind-not-accepted", 4;
     /// The signed root hash is not that of the signed image.
     WrongRootHash = "wrong-root-hash", 4;
+    /// Key and certificate do not belong together.
+    KeyMismatch = "key-mismatch", 4;
+    /// It cannot be unlocked without a passphrase, or not with this one.
+    WrongPassphrase = "wrong-passphrase", 4;
     /// A slot is not what was signed any more.
     SlotDamaged = "slot-damaged", 4;
 
@@ -164,6 +172,14 @@ codes! {
     OutsideWindow = "outside-window", 5;
     /// Nobody is told anything by mail.
     NoMail = "no-mail", 5;
+    /// The certificate is not good any more.
+    CertificateExpired = "certificate-expired", 5;
+    /// The certificate is here already.
+    CertificateKnown = "certificate-known", 5;
+    /// The certificate is shown to clients.
+    CertificateInUse = "certificate-in-use", 5;
+    /// The certificate has no key here.
+    KeyMissing = "key-missing", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.
@@ -194,6 +210,8 @@ codes! {
     SiteDown = "site-down", 6;
     /// The appliance's own key went bad.
     IdentityDamaged = "identity-damaged", 6;
+    /// A file with certificates went bad.
+    CertificateDamaged = "certificate-damaged", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

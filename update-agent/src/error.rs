@@ -196,6 +196,9 @@ pub enum Error {
     /// About depots and what they offer.
     #[error(transparent)]
     Depot(Box<crate::depot::Trouble>),
+    /// About certificates.
+    #[error(transparent)]
+    Certificate(Box<crate::certificates::Trouble>),
     /// Something failed while the clock of this machine is wrong, or looks so.
     #[error("{cause}; {clock}")]
     WithThisClock {
@@ -256,6 +259,7 @@ impl Error {
             Self::NotAFile { .. } => Code::NotAFile,
             Self::IdentityDamaged { .. } => Code::IdentityDamaged,
             Self::Depot(trouble) => trouble.code(),
+            Self::Certificate(trouble) => trouble.code(),
             Self::WithThisClock { cause, .. } => cause.reason(),
             Self::Bug(_) => Code::Bug,
         }
@@ -278,6 +282,12 @@ impl Error {
 impl From<crate::depot::Trouble> for Error {
     fn from(trouble: crate::depot::Trouble) -> Self {
         Self::Depot(Box::new(trouble))
+    }
+}
+
+impl From<crate::certificates::Trouble> for Error {
+    fn from(trouble: crate::certificates::Trouble) -> Self {
+        Self::Certificate(Box::new(trouble))
     }
 }
 

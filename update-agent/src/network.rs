@@ -114,14 +114,25 @@ fn apply(hook: &Path, network: &Network) -> Result<()> {
 
 /// The addresses this machine has, for example `eth0 192.0.2.10/24`; those that reach only the machine or its link are left out.
 pub fn addresses() -> Vec<String> {
+    let shown = |(name, address, mask): (String, _, _)| format!("{name} {}", with_prefix(address, mask));
+    reaching().into_iter().map(shown).collect()
+}
+
+/// The same without interface and prefix.
+pub fn bare_addresses() -> Vec<IpAddr> {
+    reaching().into_iter().map(|(_, address, _)| address).collect()
+}
+
+/// Interface, address and mask.
+fn reaching() -> Vec<(String, IpAddr, Option<IpAddr>)> {
     let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    let shown = interfaces.filter_map(|interface| {
+    let reaching = interfaces.filter_map(|interface| {
         let address = interface.address.as_ref().and_then(ip)?;
         let mask = interface.netmask.as_ref().and_then(ip);
         let reaches = !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK) && !is_link_local(address);
-        reaches.then(|| format!("{} {}", interface.interface_name, with_prefix(address, mask)))
+        reaches.then_some((interface.interface_name, address, mask))
     });
-    shown.collect()
+    reaching.collect()
 }
 
 fn with_prefix(address: IpAddr, mask: Option<IpAddr>) -> String {

@@ -17,6 +17,7 @@ use super::desk_bundle::bundle;
 use super::job::{Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
 use crate::api::{Install, Job, Package, Peer, Request, Stage};
+use crate::certificates;
 use crate::code::Code;
 use crate::command::install::{firmware_model, restart};
 use crate::command::{concluded, factory_reset, health};
@@ -48,6 +49,8 @@ pub struct Desk {
     pub program: Program,
     /// The jobs.
     pub jobs: Jobs,
+    /// The certificates.
+    pub certificates: certificates::Store,
     /// Where what a depot says is asked for and kept.
     pub depot: Places,
     /// The base's program that sets addresses.

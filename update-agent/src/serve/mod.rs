@@ -10,6 +10,7 @@
 pub mod calendar;
 pub mod desk;
 mod desk_bundle;
+mod desk_certificates;
 mod desk_depot;
 mod desk_licence;
 mod desk_mail;
@@ -33,6 +34,7 @@ use appliance::mount::device_on;
 use formats::boot_report::REPORT_PATH;
 
 use crate::api::SOCKET;
+use crate::certificates::Store;
 use crate::depot::Places;
 use crate::error::{Error, Result};
 use crate::network::HOOK;
@@ -86,6 +88,7 @@ fn keep(options: &Options) -> Option<Keeper> {
         data: DATA.into(),
         program: Program::own(),
         jobs: Jobs::default(),
+        certificates: Store::new(Path::new(DATA)),
         network_hook: HOOK.into(),
         depot: Places::of_this_machine(),
     };

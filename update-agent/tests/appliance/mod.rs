@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use update_agent::certificates::Store;
 use update_agent::depot::Places;
 use update_agent::reader::Program;
 use update_agent::serve::desk::Desk;
@@ -84,6 +85,7 @@ pub fn desk(folder: &Path, reader: Program) -> Desk {
         program: reader,
         jobs: Jobs::default(),
         depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
+        certificates: Store::new(&path("data")),
         network_hook: path("network"),
     }
 }
