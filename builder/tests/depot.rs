@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use builder::Error;
 use builder::depot::lint::lint;
 use builder::depot::{Creation, Edit, Policy, RealStorage, Rotation, Signers, State, prune};
 use cut::cut_everywhere;
@@ -446,4 +447,125 @@ fn prune_removes_what_nobody_needs_and_clients_of_every_age_go_on() {
         seen(&shop.depot, kept, NOW + 30 * DAY).unwrap();
     }
     assert_eq!(codes(&shop, NOW + 30 * DAY), []);
+}
+
+#[test]
+fn what_a_late_import_took_the_place_of_stays_as_long_as_anything_else() {
+    let shop = Shop::new();
+    let everything = shop.signers();
+    shop.add(NOW, &base("1.0.0", 1)).unwrap();
+    // Signed for 40 days, published on the last of them.
+    let people = shop.path("people");
+    fs::create_dir(&people).unwrap();
+    for file in ["keys.json", "base.pub", "base.key"] {
+        fs::copy(shop.keys.join(file), people.join(file)).unwrap();
+    }
+    fs::remove_file(shop.keys.join("base.key")).unwrap();
+    let both = Signers { folders: vec![shop.keys.clone(), people], ..Signers::default() };
+    let request = {
+        let mut storage = RealStorage;
+        let (mut edit, before) = Edit::begin(&shop.depot, &everything, &mut storage, NOW + DAY).unwrap();
+        edit.refresh(&before, &["base".into()]).unwrap();
+        edit.request(&before).unwrap()
+    };
+    for day in [10, 20, 30, 40] {
+        shop.change(NOW + day * DAY, |edit, state| edit.refresh(state, &[])).unwrap();
+    }
+    let old = shop.depot.state(formats::tuf::Freshness::Waived).unwrap();
+    let version = old.draft.document("base").unwrap().version();
+    builder::depot::import(&shop.depot, &request, &both, &mut RealStorage, NOW + 41 * DAY).unwrap();
+    let names = |now: i64| -> Vec<String> {
+        let found = prune::find(&shop.depot, now, None).unwrap();
+        found.files.iter().map(|old| old.path.to_string_lossy().into_owned()).collect()
+    };
+    let file = format!("metadata/{version}.base.json");
+    assert!(!names(NOW + 41 * DAY).contains(&file), "a timestamp of yesterday leads to it");
+    prune::prune(&shop.depot, &mut RealStorage, NOW + 41 * DAY, None).unwrap();
+    // Somebody with yesterday's timestamp goes on.
+    let mut fetch = |name: &str, _: usize| {
+        Ok::<_, String>(match name {
+            "timestamp.json" => old.verified.kept().get(name).cloned(),
+            _ => fs::read(shop.depot.metadata(name)).ok(),
+        })
+    };
+    let yesterday = formats::tuf::Freshness::Required { now: NOW + 41 * DAY };
+    formats::tuf::refresh(&delivered(&shop.depot), yesterday, &mut fetch).unwrap();
+    shop.change(NOW + 47 * DAY, |edit, state| edit.refresh(state, &[])).unwrap();
+    assert!(names(NOW + 49 * DAY).contains(&file));
+}
+
+/// A disk on which somebody waits at the first file that goes.
+struct Waiting {
+    arrived: std::sync::mpsc::Sender<()>,
+    go: std::sync::mpsc::Receiver<()>,
+}
+
+impl builder::depot::Storage for Waiting {
+    fn make_folder(&mut self, path: &Path) -> builder::Result<()> {
+        RealStorage.make_folder(path)
+    }
+    fn write(&mut self, path: &Path, content: &mut dyn std::io::Read) -> builder::Result<()> {
+        RealStorage.write(path, content)
+    }
+    fn rename(&mut self, from: &Path, to: &Path) -> builder::Result<()> {
+        RealStorage.rename(from, to)
+    }
+    fn remove(&mut self, path: &Path) -> builder::Result<()> {
+        if self.arrived.send(()).is_ok() {
+            self.go.recv().unwrap();
+        }
+        RealStorage.remove(path)
+    }
+    fn sync_folder(&mut self, path: &Path) -> builder::Result<()> {
+        RealStorage.sync_folder(path)
+    }
+}
+
+#[test]
+fn whoever_prunes_and_whoever_publishes_exclude_each_other() {
+    let shop = Shop::new();
+    shop.add(NOW, &base("1.0.0", 1)).unwrap();
+    shop.add(NOW + DAY, &base("1.1.0", 2)).unwrap();
+    let refused =
+        |problem: Error| assert!(problem.exit_code() == 5 && problem.to_string().contains("try again"), "{problem}");
+    let (arrived, here) = std::sync::mpsc::channel();
+    let (go_on, go) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let pruning = scope.spawn(|| prune::prune(&shop.depot, &mut Waiting { arrived, go }, NOW + 30 * DAY, None));
+        here.recv().unwrap();
+        refused(shop.add(NOW + 30 * DAY, &base("1.2.0", 3)).map(drop).unwrap_err());
+        drop((here, go_on.send(())));
+        assert!(!pruning.join().unwrap().unwrap().files.is_empty());
+    });
+    let signers = shop.signers();
+    let mut storage = RealStorage;
+    let change = Edit::begin(&shop.depot, &signers, &mut storage, NOW + 30 * DAY).unwrap();
+    refused(prune::prune(&shop.depot, &mut RealStorage, NOW + 60 * DAY, None).map(drop).unwrap_err());
+    drop(change);
+    shop.add(NOW + 30 * DAY, &base("1.2.0", 3)).unwrap();
+    seen(&shop.depot, &delivered(&shop.depot), NOW + 30 * DAY).unwrap();
+}
+
+#[test]
+fn pruning_beside_a_publisher_never_takes_what_is_current() {
+    let shop = Shop::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                prune::prune(&shop.depot, &mut RealStorage, NOW + 400 * DAY, Some(0)).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(15));
+            }
+        });
+        let publish = || {
+            for (number, version) in (1..).zip(["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0"]) {
+                shop.add(NOW, &base(version, number))?;
+            }
+            Ok::<_, Error>(())
+        };
+        let published = publish();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        published.unwrap();
+    });
+    assert_eq!(codes(&shop, NOW), []);
 }

@@ -294,14 +294,19 @@ pub(super) fn lock(depot: &Depot) -> Result<File> {
         depot.state(Freshness::Waived)?;
     }
     let lock = File::create(&path).map_err(Error::io("create", &path))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => {
-            Error::Refused(format!("another program changes the depot \"{}\" now", depot.folder().display()))
+    // Most changes take a moment: it is waited for.
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(TryLockError::Error(cause)) => return Err(Error::io("lock", &path)(cause)),
         }
-        TryLockError::Error(cause) => Error::io("lock", &path)(cause),
-    })?;
-    Ok(lock)
+    }
+    let folder = depot.folder().display();
+    Err(Error::Refused(format!("another program changes the depot \"{folder}\" now; try again when it is done")))
 }
+
+const LOCK_TRIES: u32 = 50;
 
 /// An empty document of a delegated role.
 pub(super) fn empty_targets(lifetime_days: u32) -> Document {

@@ -1,8 +1,12 @@
 //! Removing what no client needs any more: metadata that was followed by newer one long enough ago, and targets that nothing names.
 //!
 //! Roots are never removed: an appliance follows them one after the other from the one in its image. Other metadata stays until the last
-//! timestamp that could lead to it has expired, wherever a cache or a mirror holds it back; so do the targets it names. A target that no
-//! metadata ever named belongs to a request somebody may still be signing, or to a change that was cut: it stays for [`ORPHAN_DAYS`].
+//! timestamp that could lead to it has expired, wherever a cache or a mirror holds it back; so do the targets it names. How long ago that was
+//! is said by snapshots, which are made at the moment of each change: a file that people signed is as old as its request, and may have been
+//! published a minute ago. A target that no metadata ever named belongs to a request somebody may still be signing, or to a change that was
+//! cut: it stays for [`ORPHAN_DAYS`].
+//!
+//! Whoever removes holds the lock that every change holds ([`super::edit`]), and looks again under it.
 //!
 //! **Order.** Targets go before the metadata by which they are known to be old; a run that was cut leaves less to do, nothing else. The depot
 //! as it is now needs none of these files, so no client notices, whatever subset is gone.
@@ -16,7 +20,7 @@ use serde_json::Value;
 
 use super::document::{Document, second};
 use super::edit::lock;
-use super::state::Depot;
+use super::state::{Depot, State};
 use super::storage::Storage;
 use crate::{Error, Result};
 
@@ -48,13 +52,13 @@ pub fn find(depot: &Depot, now: i64, days: Option<u32>) -> Result<Prunable> {
     let lifetime = state.draft.document("timestamp")?.lifetime_days();
     let before = now.saturating_sub(i64::from(days.unwrap_or(lifetime)) * DAY);
     let (mut old_metadata, mut needed, mut known) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for (role, versions) in versions(depot)? {
-        let current = state.draft.documents.get(&role).map_or(u64::MAX, Document::version);
-        for (version, path) in &versions {
+    let versions = versions(depot)?;
+    let kept = reachable(&state, &versions, before)?;
+    for (role, versions) in &versions {
+        let current = state.draft.documents.get(role).map_or(u64::MAX, Document::version);
+        for (version, path) in versions {
             let targets = targets_of(path)?;
-            let next = versions.range(version + 1..).next().filter(|(next, _)| **next <= current);
-            let followed = next.map(|(_, path)| made(path)).transpose()?.flatten();
-            if *version < current && followed.is_some_and(|made| made < before) {
+            if *version < current && !kept.contains(&(role.clone(), *version)) {
                 known.extend(targets);
                 old_metadata.push(old(depot, path, "newer metadata took its place")?);
             } else {
@@ -100,6 +104,29 @@ pub fn prune(depot: &Depot, storage: &mut dyn Storage, now: i64, days: Option<u3
         folders.iter().try_for_each(|folder| storage.sync_folder(folder))?;
     }
     Ok(prunable)
+}
+
+/// Role and version of what a timestamp that is still good may lead to: each snapshot that is current, or was after `before`, and all it names.
+fn reachable(state: &State, versions: &Versions, before: i64) -> Result<BTreeSet<(String, u64)>> {
+    let mut kept = BTreeSet::new();
+    let current = state.draft.document(SNAPSHOT)?.version();
+    let snapshots = versions.get(SNAPSHOT).into_iter().flatten();
+    for (version, path) in snapshots.clone() {
+        // What is newer than the current one was left by a change that was cut.
+        let mut later = snapshots.clone().map(|(later, path)| (*later, path));
+        let next = later.find(|(later, _)| later > version && *later <= current);
+        let followed = next.map(|(_, path)| made(path)).transpose()?.flatten();
+        if *version < current && followed.is_some_and(|made| made < before) {
+            continue;
+        }
+        kept.insert((SNAPSHOT.to_owned(), *version));
+        let Some(document) = document(path)? else { continue };
+        for (name, named) in document.get("meta").as_object().into_iter().flatten() {
+            let named = name.strip_suffix(".json").zip(named.get("version").and_then(Value::as_u64));
+            kept.extend(named.map(|(role, version)| (role.to_owned(), version)));
+        }
+    }
+    Ok(kept)
 }
 
 /// `12.base.json` and the like; the writer's own names are left out.
@@ -167,5 +194,6 @@ fn modified(path: &Path) -> Result<i64> {
 }
 
 const DAY: i64 = 86_400;
+const SNAPSHOT: &str = "snapshot";
 /// Days for which a target stays that no metadata names.
 const ORPHAN_DAYS: i64 = 30;
