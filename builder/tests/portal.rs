@@ -16,7 +16,10 @@ use builder::depot::ledger::Ledger;
 use builder::depot::portal::Portal;
 use builder::depot::serve::Server;
 use depot::{NOW, Shop};
-use formats::download_key::DownloadKey;
+use formats::Digest;
+use formats::download_key::{DownloadKey, MAX_LICENCES};
+use formats::journal::Floor;
+use formats::manifest::Kind;
 use formats::tuf::Freshness;
 use offline::{identity, key_by, shop};
 
@@ -84,6 +87,21 @@ fn encoded(text: &str) -> String {
 
 fn key(nonce: u8, change: impl FnOnce(&mut DownloadKey)) -> String {
     key_by(1, nonce, change).key().sign(&identity(1)).unwrap()
+}
+
+#[test]
+fn a_key_with_as_many_licences_as_an_appliance_keeps_is_answered() {
+    let visit = Visit::new(Hiding::Mark);
+    let long = key(1, |key| {
+        let line = |number: usize| Floor { kind: Kind::Licence, name: format!("{number:0>64}"), sequence: u64::MAX };
+        key.inventory.floors.extend((0..MAX_LICENCES).map(line));
+        key.inventory.licences = (0..MAX_LICENCES).map(|number| Digest::of(&number.to_le_bytes())).collect();
+    });
+    assert!(long.len() > 10_000, "{} characters", long.len());
+    // As a browser sends what was pasted with line breaks.
+    let lines: Vec<_> = long.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let listed = visit.ask("POST /portal HTTP/1.1", format!("key={}", lines.join("%0D%0A")).as_bytes());
+    assert!(listed.status == 200 && listed.text().contains("1. install base/demo-base-2.0.0"), "{}", listed.text());
 }
 
 #[test]

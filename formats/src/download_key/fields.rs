@@ -3,7 +3,7 @@
 use semver::{Version, VersionReq};
 
 use super::record::{Fault, Reader, Writer, text};
-use super::{DownloadKey, MAX_LIST, Nonce};
+use super::{DownloadKey, MAX_FLOORS, MAX_LICENCES, MAX_MODELS, Nonce};
 use crate::Digest;
 use crate::journal::Floor;
 use crate::manifest::{Date, Kind, MAX_UNIX, Requires, appliance_rule, check_name};
@@ -50,21 +50,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DownloadKey, Fault> {
     } else {
         fields.text(APPLIANCE)?.to_owned()
     };
-    let floors = fields.many(FLOOR, MAX_LIST)?.iter().map(|value| decode_floor(value)).collect::<Result<_, _>>()?;
+    let floors = fields.many(FLOOR, MAX_FLOORS)?.iter().map(|value| decode_floor(value)).collect::<Result<_, _>>()?;
     let licence = |value: &&[u8]| Ok(Digest((*value).try_into().map_err(|_| bad("a licence is not a SHA-256"))?));
     let entitled = fields.maybe_text(ENTITLED)?.map(str::parse::<Date>).transpose();
     let inventory = Inventory {
         format: FORMAT,
         appliance,
         product: fields.text(PRODUCT)?.into(),
-        hardware: fields.texts(HARDWARE, MAX_LIST)?.into_iter().map(str::to_owned).collect(),
+        hardware: fields.texts(HARDWARE, MAX_MODELS)?.into_iter().map(str::to_owned).collect(),
         base: decode_installed(fields.one(BASE)?)?,
         site: fields.maybe(SITE)?.map(decode_installed).transpose()?,
         floors,
         channel: fields.text(CHANNEL)?.into(),
         ring: fields.maybe_text(RING)?.map(str::to_owned),
         entitled_until: entitled.map_err(|error| bad(error.to_string()))?,
-        licences: fields.many(LICENCE, MAX_LIST)?.iter().map(licence).collect::<Result<_, _>>()?,
+        licences: fields.many(LICENCE, MAX_LICENCES)?.iter().map(licence).collect::<Result<_, _>>()?,
     };
     let nonce: Nonce = fields.array(NONCE)?;
     let seconds =
@@ -89,9 +89,14 @@ fn check(key: &DownloadKey) -> Result<(), String> {
         installed.hostname.iter().try_for_each(|name| named("hostname", name))?;
     }
     appliance_rule(&inventory.appliance)?;
-    let longest = [inventory.hardware.len(), inventory.floors.len(), inventory.licences.len()].into_iter().max();
-    if longest.is_some_and(|longest| longest > MAX_LIST) {
-        return Err(format!("a list has more than {MAX_LIST} entries"));
+    for (what, has, most) in [
+        ("hardware models", inventory.hardware.len(), MAX_MODELS),
+        ("floors", inventory.floors.len(), MAX_FLOORS),
+        ("licences", inventory.licences.len(), MAX_LICENCES),
+    ] {
+        if has > most {
+            return Err(format!("it has {has} {what}; at most {most} are allowed"));
+        }
     }
     second(key.made)?;
     second(key.expires)?;

@@ -2,8 +2,9 @@
 //! can plan for it ([`crate::plan`]) and make it a [bundle](crate::bundle).
 //!
 //! `BKDK1-` and then Crockford's base32 of: the public key of the appliance, 32 bytes; fields, each a number, a length and a value; an
-//! ed25519 signature, 64 bytes, over `"bulkhead-download-key-v1\0" || SHA-256(public key and fields)`. All of it fits the dense mode of a
-//! QR code; with a usual inventory it has 500 to 850 characters.
+//! ed25519 signature, 64 bytes, over `"bulkhead-download-key-v1\0" || SHA-256(public key and fields)`. All of it is of the dense mode of
+//! QR codes, which hold 4,296 characters; with a usual inventory it has 500 to 850. One with as many licences as an appliance keeps is
+//! longer, and carried as text.
 //!
 //! It guarantees that what is read was said by whoever has the private half of the key inside, unchanged. It is left to the depot whether it
 //! knows that key, whether the time is over, and for which product it answers. Nothing an appliance believes follows from a key:
@@ -26,8 +27,12 @@ use record::Fault;
 
 /// What every key begins with; the digit is the version of its format.
 pub const PREFIX: &str = "BKDK1-";
-/// Longest key in characters: what a QR code holds.
-pub const MAX_CHARS: usize = 4296;
+/// Longest key in characters: room for [`MAX_LICENCES`] with the longest names.
+pub const MAX_CHARS: usize = 18 << 10;
+/// Most licences a key tells of; an appliance keeps no more.
+pub const MAX_LICENCES: usize = 64;
+/// Most floors: those of its licences, and of lines that are not installed any more.
+pub const MAX_FLOORS: usize = 96;
 /// How long a key is good when nobody says otherwise, in seconds: 30 days.
 pub const LIFETIME: i64 = 30 * 86_400;
 /// The longest a key may be good, in seconds: 90 days.
@@ -162,10 +167,10 @@ fn message(said: &[u8]) -> Vec<u8> {
 
 const WHAT: &str = "download key";
 const DOMAIN: &[u8] = b"bulkhead-download-key-v1\0";
-/// Most entries of a list.
-const MAX_LIST: usize = 64;
+/// Most hardware models.
+const MAX_MODELS: usize = 64;
 /// Longest text that is looked at, white space included.
-const MAX_TEXT: usize = 16 << 10;
+const MAX_TEXT: usize = 24 << 10;
 
 #[cfg(test)]
 mod tests;

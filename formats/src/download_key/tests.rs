@@ -80,6 +80,31 @@ fn a_key_comes_back_and_a_usual_one_fits_a_small_qr_code() {
     assert_eq!(SignedKey::parse(&least.sign(&signer()).unwrap()).unwrap().key(), &least);
 }
 
+/// As many licences as an appliance keeps, and floors, with the longest names and numbers there are.
+fn most() -> DownloadKey {
+    let long = |number: usize| format!("{number:0>64}");
+    let floor = |number| Floor { kind: Kind::Licence, name: long(number), sequence: u64::MAX };
+    let mut key = usual();
+    key.inventory.appliance = "a".repeat(128);
+    key.inventory.floors = (0..MAX_FLOORS).map(floor).collect();
+    key.inventory.licences = (0..MAX_LICENCES).map(|number| Digest::of(long(number).as_bytes())).collect();
+    key
+}
+
+#[test]
+fn a_key_has_room_for_as_many_licences_as_an_appliance_keeps() {
+    let text = most().sign(&signer()).unwrap();
+    assert!(text.len() > 4296 && text.len() <= MAX_CHARS, "{} characters", text.len());
+    assert_eq!(SignedKey::parse(&text).unwrap().key(), &most());
+    // As a mail breaks it.
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    assert_eq!(SignedKey::parse(&lines.join("\r\n")).unwrap().key(), &most());
+    let mut more = most();
+    more.inventory.hardware = vec!["m".repeat(64); MAX_MODELS];
+    let problem = more.sign(&signer()).unwrap_err().to_string();
+    assert!(problem.contains("characters; at most 18432 fit"), "{problem}");
+}
+
 #[test]
 fn what_people_do_to_text_on_the_way_does_not_matter() {
     let text = usual().sign(&signer()).unwrap();
@@ -178,7 +203,8 @@ fn a_key_that_breaks_a_rule_is_not_made() {
     assert!(with(|key| key.inventory.appliance = "\u{1b}[2J".into()).contains("appliance"));
     assert!(with(|key| key.inventory.appliance = String::new()).contains("appliance"));
     assert!(with(|key| key.inventory.site.as_mut().unwrap().hostname = Some("<b>".into())).contains("hostname"));
-    assert!(with(|key| key.inventory.floors = vec![floor(Kind::Base, "b"); 65]).contains("more than 64"));
+    assert!(with(|key| key.inventory.floors = vec![floor(Kind::Base, "b"); 97]).contains("97 floors; at most 96"));
+    assert!(with(|key| key.inventory.licences = vec![Digest([3; 32]); 65]).contains("65 licences; at most 64"));
     assert!(with(|key| key.made = -1).contains("1970"));
     assert!(with(|key| key.expires = key.made).contains("90 days"));
     assert!(with(|key| key.expires = key.made + MAX_LIFETIME + 1).contains("90 days"));

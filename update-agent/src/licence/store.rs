@@ -19,6 +19,8 @@ pub trait Store {
 
 /// Most package lines of licences on one appliance.
 pub const LIMIT: usize = 64;
+// A download key tells of all of them.
+const _: () = assert!(LIMIT <= formats::download_key::MAX_LICENCES);
 
 /// The folder on the data partition.
 pub struct Directory(PathBuf);
