@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use formats::age::{self, Identity};
+use formats::backup;
 use formats::boot_state::{BootState, Event, newest, next, select};
 use formats::bundle::{self, Bundle};
 use formats::catalogue::{Entry, Index};
@@ -34,6 +36,7 @@ use serde_json::{Value, json};
 pub fn run(target: &str, data: &[u8]) -> bool {
     match target {
         "gpt" => gpt(data),
+        "backup" => backup(data),
         "boot_state" => boot_state(data),
         "bundle" => bundle(data),
         "catalogue" => catalogue(data),
@@ -270,6 +273,51 @@ fn resigned(data: &[u8]) -> Option<Vec<u8>> {
     archive.extend(package::TRAILER);
     Some(archive)
 }
+
+/// Backup: the bytes as the encrypted file, as the archive inside, as its table of contents, and as the operator's setting.
+pub fn backup(data: &[u8]) {
+    drop(age::locked(data));
+    let key = Identity::parse(BACKUP_KEY).expect("it is one");
+    if let Ok(mut opened) = age::open(data, age::Key::Identity(&key)) {
+        drop(std::io::copy(&mut opened, &mut std::io::sink()));
+    }
+    if let Ok(contents) = backup::Contents::parse(data) {
+        assert_eq!(backup::Contents::parse(&contents.encode().expect("a parsed table can be written")), Ok(contents));
+    }
+    if let Ok(setting) = backup::setting::Setting::parse(data) {
+        let encoded = setting.encode().expect("a parsed setting can be written");
+        assert_eq!(backup::setting::Setting::parse(&encoded), Ok(setting));
+    }
+    let Ok(reader) = backup::Reader::open(data) else { return };
+    let mut read = Read::default();
+    let Ok(contents) = reader.files(&mut read) else { return };
+    let mut files = read.0.iter();
+    let again = backup::write(Vec::new(), &contents, |_| Ok(files.next().expect("one for each").as_slice()), |_| {});
+    let again = again.expect("what was read can be written");
+    assert_eq!(backup::Reader::open(again.as_slice()).expect("and read").contents(), &contents);
+}
+
+/// The files of a backup.
+#[derive(Default)]
+struct Read(Vec<Vec<u8>>);
+
+impl backup::Sink for Read {
+    fn begin(&mut self, file: &backup::File) -> std::io::Result<()> {
+        assert!(file.path.split('/').all(|part| !part.is_empty() && part != "." && part != ".."), "{}", file.path);
+        self.0.push(Vec::new());
+        Ok(())
+    }
+    fn piece(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.last_mut().expect("it has begun").extend(bytes);
+        Ok(())
+    }
+    fn end(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A key everybody knows.
+pub const BACKUP_KEY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 /// Path bundle: what is accepted has every target inside the file, and names that any folder may have.
 pub fn bundle(data: &[u8]) {

@@ -10,6 +10,10 @@
 #![deny(clippy::as_conversions, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "tests may panic"))]
 
+#[cfg(feature = "backup")]
+pub mod age;
+#[cfg(feature = "backup")]
+pub mod backup;
 pub mod boot_report;
 pub mod boot_state;
 #[cfg(feature = "package")]

@@ -137,6 +137,29 @@ impl Window {
     }
 }
 
+/// What schedules need of a window.
+#[cfg(feature = "backup")]
+impl Window {
+    /// When it opened last, this second included, whether it is still open or not; seconds since 1970.
+    pub(crate) fn last_opening(self, now: i64) -> i64 {
+        let second = self.second_of_week(now);
+        let since = self.starts().map(|start| week_of(second.saturating_sub(start))).min();
+        now.saturating_sub(since.unwrap_or(0)) // OK: a window has a day at least
+    }
+
+    /// When it opens next, after this second.
+    pub(crate) fn next_opening(self, now: i64) -> i64 {
+        let second = self.second_of_week(now).saturating_add(1);
+        now.saturating_add(1).saturating_add(self.until_opening(second))
+    }
+
+    /// Days (none: every day), time of the opening and distance from UTC, as they are written.
+    pub(crate) fn opening(self) -> (Vec<String>, String, String) {
+        let Written { days, from, utc_offset, .. } = self.into();
+        (days, from, utc_offset)
+    }
+}
+
 /// The same second of a week.
 fn week_of(second: i64) -> i64 {
     second.checked_rem_euclid(WEEK).unwrap_or(0)

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use formats::age;
+use formats::backup;
 use formats::boot_state::BootState;
 use formats::bundle;
 use formats::fat::{FatKind, FatVolume};
@@ -33,6 +35,10 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
     let state = BootState { last: Some(SlotId::A), ..BootState::initial(SlotId::A, Some(SlotId::B)) };
     BTreeMap::from([
         ("gpt/disk", tiny_disk()),
+        ("backup/archive", small_backup(None)),
+        ("backup/encrypted", small_backup(Some(parsers::BACKUP_KEY))),
+        ("backup/setting", BACKUP_SETTING.to_vec()),
+        ("backup/table", BACKUP_TABLE.to_vec()),
         ("boot_state/initial", state.encode().unwrap().to_vec()),
         ("bundle/small", small_bundle()),
         ("catalogue/entry", ENTRY.to_vec()),
@@ -110,6 +116,38 @@ const TUF_TARGETS: &[u8] = br#"{"_type": "targets", "spec_version": "1.0.31", "v
   "delegations": {"keys": {"k": {"keytype": "ed25519", "scheme": "ed25519", "bulkhead": {"name": "x", "expires": "2031-12-31"},
       "keyval": {"public": "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}}},
     "roles": [{"name": "base", "keyids": ["k"], "threshold": 1, "terminating": true, "paths": ["base/*"]}]}}"#;
+
+/// Every field of a backup's table of contents.
+const BACKUP_TABLE: &[u8] = br#"{"format": 1, "product": "demo", "created": 1795392000, "scopes": ["appliance", "site"], "history": false,
+  "made": {"agent": "0.1.0", "base": "os 1.0.0", "site": "app 1.0.0", "hostname": "hello", "appliance": "one", "model": "x1",
+    "interfaces": ["eth0"]}, "limits": {"file-bytes": 200000, "files": 50},
+  "parts": [{"name": "network", "scope": "appliance", "schema": 1}, {"name": "site", "scope": "site", "schema": 1}],
+  "settings": "1111111111111111111111111111111111111111111111111111111111111111",
+  "folders": [{"part": "site", "path": "site/files", "mode": 493, "user": 0, "group": 0}],
+  "files": [{"part": "network", "path": "bulkhead/network.json", "bytes": 3, "mode": 384, "user": 0, "group": 0, "modified": 1700000000,
+      "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}],
+  "excluded": [{"path": "site/files/film", "bytes": 900000, "files": 1, "reason": "too-large", "sentence": "is larger than 200 KB"}]}"#;
+
+/// Every field an operator may say about backups.
+const BACKUP_SETTING: &[u8] =
+    br#"{"format": 1, "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+  "schedule": {"days": ["sun"], "at": "02:30", "utc-offset": "+01:00"}, "keep": 7, "history": true,
+  "limits": {"file-bytes": 200000, "files": 50}, "before-updates": "require"}"#;
+
+/// The archive with that table, encrypted for a key or not.
+fn small_backup(key: Option<&str>) -> Vec<u8> {
+    let table = backup::Contents::parse(BACKUP_TABLE).unwrap();
+    let archive = backup::write(Vec::new(), &table, |_| Ok(b"abc".as_slice()), |_| {}).unwrap();
+    let Some(key) = key else { return archive };
+    let recipients = [age::Identity::parse(key).unwrap().recipient().unwrap()];
+    let mut chance = |buffer: &mut [u8]| {
+        buffer.fill(7);
+        Ok(())
+    };
+    let mut sealed = age::seal(Vec::new(), age::Lock::Recipients(&recipients), &mut chance).unwrap();
+    std::io::Write::write_all(&mut sealed, &archive).unwrap();
+    sealed.finish().unwrap()
+}
 
 /// Every field an operator may set.
 const DEPOT: &[u8] = br#"{"format": 1, "url": "http://depot.example:8080/demo", "channel": "stable", "ring": "early",
@@ -353,6 +391,12 @@ fn every_seed_is_accepted_by_its_parser() {
     assert!(formats::plan::Inventory::parse(&seeds["catalogue/inventory"]).is_ok());
     assert!(formats::depot::Setting::parse(&seeds["depot/operator"]).is_ok());
     assert_eq!(bundle::Bundle::read(std::io::Cursor::new(&seeds["bundle/small"])).unwrap().targets.len(), 2);
+    let key = age::Identity::parse(parsers::BACKUP_KEY).unwrap();
+    let opened = age::open(seeds["backup/encrypted"].as_slice(), age::Key::Identity(&key)).unwrap();
+    assert_eq!(backup::Reader::open(opened).unwrap().contents().files.len(), 1);
+    assert!(backup::Reader::open(seeds["backup/archive"].as_slice()).is_ok());
+    assert!(backup::Contents::parse(&seeds["backup/table"]).is_ok());
+    assert!(backup::setting::Setting::parse(&seeds["backup/setting"]).is_ok());
     let key = String::from_utf8(seeds["download_key/text"].clone()).unwrap();
     assert_eq!(formats::download_key::SignedKey::parse(&key).unwrap().key().root, 3);
     assert!(Manifest::parse(&seeds["manifest/site"]).is_ok());
