@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use builder::bundle_file::BundleFile;
 use builder::depot::Hiding;
-use builder::depot::ledger::Ledger;
+use builder::depot::ledger::{Ledger, Newcomers};
 use builder::depot::portal::Portal;
 use builder::depot::serve::Server;
 use depot::{NOW, Shop};
@@ -41,8 +43,14 @@ impl Visit {
     }
 
     fn at(shop: Shop, hiding: Hiding, clock: fn() -> builder::Result<i64>) -> Self {
-        let portal = Portal::new(shop.depot.clone(), Ledger::new(&shop.path("ledger"), 3), hiding, clock);
+        Self::limited(shop, hiding, clock, None)
+    }
+
+    fn limited(shop: Shop, hiding: Hiding, clock: fn() -> builder::Result<i64>, newcomers: Option<Newcomers>) -> Self {
+        let ledger = Ledger::new(&shop.path("ledger"), 3).limited(newcomers);
+        let portal = Portal::new(shop.depot.clone(), ledger, hiding, clock);
         let server = Server::bind(shop.depot.folder(), Some(portal), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = server.with_patience(Duration::from_secs(1));
         let address = server.address().unwrap();
         std::thread::spawn(move || server.run());
         Self { shop, address }
@@ -237,4 +245,93 @@ fn a_depot_that_is_over_or_damaged_tells_visitors_nothing_about_the_machine() {
     let before = fs::read(visit.shop.path("ledger")).unwrap();
     assert_eq!(visit.post("/portal/bundle", &[("key", &key(2, |_| {}))]).status, 503);
     assert_eq!(fs::read(visit.shop.path("ledger")).unwrap(), before, "what cannot be given is not counted");
+}
+
+fn of(appliance: &str) -> String {
+    key(1, |key| key.inventory.appliance = appliance.into())
+}
+
+static TODAY: AtomicI64 = AtomicI64::new(NOW);
+
+#[test]
+fn made_up_appliances_are_limited_and_known_ones_are_always_answered() {
+    let limits = Some(Newcomers { per_day: 2, all: 3 });
+    let visit = Visit::limited(shop(), Hiding::Mark, || Ok(TODAY.load(Ordering::Relaxed)), limits);
+    let take = |name: &str| visit.post("/portal/bundle", &[("key", &of(name)), ("to", "base/demo-base-2.0.0")]);
+    assert_eq!([take("one").status, take("two").status], [303, 303]);
+    let before = fs::read(visit.shop.path("ledger")).unwrap();
+    let third = take("three");
+    assert_eq!(third.status, 429);
+    for wanted in ["2 appliance(s)", "(too-many-new)", "come back tomorrow", "--new-per-day"] {
+        assert!(third.text().contains(wanted), "{wanted}: {}", third.text());
+    }
+    assert_eq!(fs::read(visit.shop.path("ledger")).unwrap(), before);
+    assert_eq!(visit.post("/portal", &[("key", &of("three"))]).status, 200, "looking costs nothing");
+    assert_eq!(take("one").status, 303);
+    TODAY.store(NOW + 86_400, Ordering::Relaxed);
+    assert_eq!(take("three").status, 303);
+    let fourth = take("four");
+    assert!(fourth.status == 429 && fourth.text().contains("--appliances"), "{}", fourth.text());
+    assert_eq!(take("two").status, 303);
+    let ledger = Ledger::new(&visit.shop.path("ledger"), 3).limited(limits);
+    let signed = key_by(1, 1, |key| key.inventory.appliance = "five".into());
+    let problem = ledger.issue(&signed, &[], NOW + 86_400).unwrap_err();
+    assert!(problem.exit_code() == 5 && problem.to_string().contains("too-many-new"), "also under the lock: {problem}");
+}
+
+#[test]
+fn a_client_that_never_reads_loses_its_connection_and_a_slow_one_gets_everything() {
+    let visit = Visit::new(Hiding::Mark);
+    let length = 64 << 20;
+    fs::File::create(visit.shop.depot.target("large")).unwrap().set_len(length).unwrap();
+    let ask = || {
+        let mut stream = TcpStream::connect(visit.address).unwrap();
+        write!(stream, "GET /targets/large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    let all = |mut stream: TcpStream, pause: Duration| {
+        let (mut buffer, mut count, mut next) = (vec![0; 1 << 20], 0, 8 << 20);
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            count += read as u64;
+            if count > next {
+                std::thread::sleep(pause);
+                next += 8 << 20;
+            }
+        }
+        count
+    };
+    let silent = ask();
+    // Every few hundred milliseconds something, for longer than the patience in all.
+    let started = Instant::now();
+    assert!(all(ask(), Duration::from_millis(300)) > length);
+    assert!(started.elapsed() > Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(1));
+    let got = all(silent, Duration::ZERO);
+    assert!(got < length, "{got}: what fitted into the buffers, and the end");
+}
+
+#[test]
+fn a_bundle_that_changed_under_a_download_is_noticed_here() {
+    let visit = Visit::new(Hiding::Mark);
+    let place = visit.post("/portal/bundle", &[("key", &key(1, |_| {}))]).headers["location"].clone();
+    let first = visit.get(&place);
+    let tag = first.headers["etag"].clone();
+    let before = fs::read(visit.shop.path("ledger")).unwrap();
+    let range = |place: &str, more: &str| visit.ask(&format!("GET {place} HTTP/1.1\r\nrange: bytes=100-{more}"), b"");
+    assert_eq!(range(&place, "").status, 206);
+    assert_eq!(range(&place, "\r\nif-match: \"other\"").status, 412);
+    assert_eq!(range(&place, &format!("\r\nif-match: {tag}")).status, 206);
+    assert_eq!(range(&place, "\r\nif-range: \"other\"").status, 200, "a whole new answer");
+    assert_eq!(range(&place, &format!("\r\nif-range: W/{tag}")).status, 200, "weak tags are none for parts");
+
+    visit.shop.change(NOW, |edit, state| edit.refresh(state, &[])).unwrap();
+    for more in [String::new(), format!("\r\nif-range: {tag}"), format!("\r\nif-match: {tag}")] {
+        let rest = range(&place, &more);
+        assert!(rest.status == 412 && rest.text().contains("from the beginning"), "{more}: {}", rest.text());
+    }
+    let sent = visit.get(&place);
+    assert_eq!(sent.status, 303);
+    let second = visit.get(&sent.headers["location"]);
+    assert!(second.status == 200 && second.body != first.body && second.headers["etag"] != tag);
+    assert_eq!(fs::read(visit.shop.path("ledger")).unwrap(), before, "not counted again");
 }

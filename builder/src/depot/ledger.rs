@@ -24,6 +24,17 @@ pub struct Ledger {
     path: PathBuf,
     /// How often more than once a package may be handed out for one appliance.
     pub reissues: u32,
+    /// How many appliances may come that it does not know yet; none: any number.
+    newcomers: Option<Newcomers>,
+}
+
+/// Whoever makes up appliances does not fill the disk: known ones are always served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newcomers {
+    /// New ones within a day.
+    pub per_day: usize,
+    /// All that the ledger ever knows.
+    pub all: usize,
 }
 
 /// One line.
@@ -85,7 +96,13 @@ pub type IssueId = Digest;
 impl Ledger {
     /// The ledger in this file.
     pub fn new(path: &Path, reissues: u32) -> Self {
-        Self { path: path.to_owned(), reissues }
+        Self { path: path.to_owned(), reissues, newcomers: None }
+    }
+
+    /// The same ledger, for anybody to write into.
+    #[must_use]
+    pub fn limited(self, newcomers: Option<Newcomers>) -> Self {
+        Self { newcomers, ..self }
     }
 
     /// Every line, the oldest first.
@@ -128,16 +145,43 @@ impl Ledger {
         }
     }
 
+    /// Whether an appliance may be written down.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with [`TOO_MANY`] when it is one too many.
+    pub fn admit(&self, lines: &[Line], appliance: &str, now: i64) -> Result<()> {
+        let Some(Newcomers { per_day, all }) = self.newcomers else { return Ok(()) };
+        let known = appliances(lines);
+        if known.contains_key(appliance) {
+            return Ok(());
+        }
+        let today = known.values().filter(|first| now.saturating_sub(**first) < DAY).count();
+        let refused = |count: usize, when: &str, option: &str| {
+            Err(Error::Refused(format!(
+                "this depot has answered {count} appliance(s) that it did not know{when}, and no more are allowed ({TOO_MANY}); those it knows are \
+                 answered; the depot's operator can allow more with {option}"
+            )))
+        };
+        match () {
+            () if known.len() >= all => refused(known.len(), "", "--appliances"),
+            () if today >= per_day => refused(today, " within a day: come back tomorrow", "--new-per-day"),
+            () => Ok(()),
+        }
+    }
+
     /// Writes down that these packages are handed out. When this returns it is on the disk.
     ///
     /// # Errors
-    /// Those of [`Ledger::check`]; nothing is written then.
+    /// Those of [`Ledger::check`] and [`Ledger::admit`]; nothing is written then.
     pub fn issue(&self, signed: &SignedKey, packages: &[PackageId], now: i64) -> Result<IssueId> {
         let appliance = signed.key().inventory.appliance.clone();
         let public = hex::encode(signed.public().as_bytes());
         let event = Event::Issued { key: signed.id(), public, packages: packages.to_vec() };
         let line = Line { format: FORMAT, time: now, appliance, event };
-        self.append(&line, |lines| self.check(&Account::of(lines, &line.appliance), signed, packages))
+        self.append(&line, |lines| {
+            self.check(&Account::of(lines, &line.appliance), signed, packages)?;
+            self.admit(lines, &line.appliance, now)
+        })
     }
 
     /// Lets the next public key of an appliance count.
@@ -213,6 +257,15 @@ impl Ledger {
     }
 }
 
+/// Every appliance, and when it came first, seconds since 1970.
+pub fn appliances(lines: &[Line]) -> BTreeMap<&str, i64> {
+    let mut known = BTreeMap::new();
+    for line in lines {
+        known.entry(line.appliance.as_str()).or_insert(line.time);
+    }
+    known
+}
+
 fn lock(file: &File, path: &Path) -> Result<()> {
     // Held for a few milliseconds by whoever has it.
     for _ in 0..LOCK_TRIES {
@@ -256,6 +309,9 @@ impl Account {
 }
 
 const FORMAT: u32 = 1;
+const DAY: i64 = 86_400;
+/// The word in a refusal of appliances that are too many.
+pub const TOO_MANY: &str = "too-many-new";
 /// How often more than once a package is handed out when nobody says otherwise.
 pub const REISSUES: u32 = 3;
 /// Longest line in bytes: as many packages as a bundle may have.

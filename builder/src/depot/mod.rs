@@ -13,6 +13,7 @@ mod edit;
 pub mod ledger;
 pub mod lint;
 mod offer;
+mod patience;
 pub mod portal;
 pub mod prune;
 mod ranged;

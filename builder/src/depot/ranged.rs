@@ -16,7 +16,11 @@ pub(super) fn answer(
     start: impl FnOnce(u64) -> std::io::Result<Box<dyn Read + Send>>,
 ) -> Response<Part> {
     let text = |name: header::HeaderName| wishes.get(name).and_then(|value| value.to_str().ok());
-    let mut response = if text(header::IF_NONE_MATCH).is_some_and(|tags| matches(tags, tag)) {
+    let mut response = if text(header::IF_MATCH)
+        .is_some_and(|tags| !tags.split(',').map(str::trim).any(|one| one == "*" || one == tag))
+    {
+        empty(StatusCode::PRECONDITION_FAILED)
+    } else if text(header::IF_NONE_MATCH).is_some_and(|tags| matches(tags, tag)) {
         empty(StatusCode::NOT_MODIFIED)
     } else {
         // A range of a file that is another one by now is no use to whoever has its beginning.

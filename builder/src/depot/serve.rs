@@ -1,8 +1,8 @@
 //! A plain server for a depot's files, for tests and small sites: any other web server does as well.
 //!
 //! Known attacks and our defence: paths that lead out of the folder (only plain names below `metadata` and `targets`, no symbolic link as
-//! the last part, nothing that begins with a dot); slow and many clients (a limit of seconds for a head, and of connections); anything but GET
-//! and HEAD (refused). Nothing is kept between requests. With a [`Portal`] there is a page for download keys, too.
+//! the last part, nothing that begins with a dot); slow and many clients (a limit of seconds for a head, and for one who takes nothing of an
+//! answer, and of connections); anything but GET and HEAD (refused). Nothing is kept between requests. With a [`Portal`] there is a page for download keys, too.
 
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
@@ -20,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
+use super::patience::Patient;
 use super::portal::Portal;
 use super::ranged::{self, Part, empty};
 use crate::{Error, Result};
@@ -29,6 +30,7 @@ use crate::{Error, Result};
 pub struct Server {
     listener: TcpListener,
     shop: Shop,
+    patience: Duration,
 }
 
 /// What is served.
@@ -44,7 +46,14 @@ impl Server {
         let refused = |cause| Error::Environment(format!("cannot listen on {listen}: {cause}"));
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
-        Ok(Self { listener, shop: Shop { folder: folder.to_owned(), portal: portal.map(Arc::new) } })
+        let shop = Shop { folder: folder.to_owned(), portal: portal.map(Arc::new) };
+        Ok(Self { listener, shop, patience: PATIENCE })
+    }
+
+    /// How long a client may take for the head of a request, or take nothing of an answer; 30 seconds unless somebody says otherwise.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Where it listens.
@@ -61,7 +70,7 @@ impl Server {
 
     async fn accept(self) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let shop = Arc::new(self.shop);
+        let (shop, patience) = (Arc::new(self.shop), self.patience);
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
@@ -78,9 +87,9 @@ impl Server {
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(PATIENCE)
+                    .header_read_timeout(patience)
                     .max_buf_size(HEAD)
-                    .serve_connection(TokioIo::new(stream), service);
+                    .serve_connection(TokioIo::new(Patient::new(stream, patience)), service);
                 // The client sees the same problem from its side.
                 drop(connection.await);
                 drop(permit);
@@ -149,7 +158,7 @@ pub(super) fn percent_decoded(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// How long a client may take for the head of a request.
+/// See [`Server::with_patience`].
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest head.
 const HEAD: usize = 16 << 10;

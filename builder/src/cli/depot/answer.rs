@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use builder::depot::answer::{Bringing, Offer, Shelf, read_inventory, read_key};
 use builder::depot::ledger::{Account, Event, Ledger, REISSUES};
-use builder::depot::{Depot, Hiding, bundle};
+use builder::depot::{Depot, Hiding, bundle, ledger};
 use builder::{Error, Result};
 use formats::bundle::EXTENSION;
 use formats::catalogue::PackageId;
@@ -161,12 +161,12 @@ impl Planning {
 
 impl LedgerArguments {
     pub fn run(self) -> Result<()> {
-        let ledger = Ledger::new(&self.file, REISSUES);
+        let file = Ledger::new(&self.file, REISSUES);
         if let (Some(appliance), Some(reason)) = (&self.forget_key, &self.reason) {
-            ledger.forget_key(appliance, reason, now()?)?;
+            file.forget_key(appliance, reason, now()?)?;
             return output::line(format_args!("the next key of appliance {appliance} counts"));
         }
-        let lines = ledger.lines()?;
+        let lines = file.lines()?;
         let wanted = |name: &str| self.appliance.as_deref().is_none_or(|one| one == name);
         let lines: Vec<_> = lines.into_iter().filter(|line| wanted(&line.appliance)).collect();
         if self.json {
@@ -184,12 +184,15 @@ impl LedgerArguments {
         let mut names: Vec<&String> = lines.iter().map(|line| &line.appliance).collect();
         names.sort();
         names.dedup();
+        let known = ledger::appliances(&lines);
         for name in names {
             for (id, issues) in Account::of(&lines, name).packages {
                 output::line(format_args!("{} {id}: {} time(s)", name.escape_debug(), issues.count))?;
             }
         }
-        Ok(())
+        let (count, since) = (known.len(), now()?.saturating_sub(86_400));
+        let new = known.values().filter(|first| **first > since).count();
+        output::line(format_args!("{count} appliance(s), {new} of them new within a day"))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The page on which somebody with a network enters the download key of an appliance without one, sees what the appliance would see, and
 //! takes the bundle.
 //!
-//! Nothing is kept but the ledger: a bundle is made anew from what its line says, each time a client asks for it or for the rest of it.
+//! Nothing is kept but the ledger: a bundle is made anew from what its line says, each time a client asks for it or for the rest of it. Its
+//! address names its content as well: when the depot has changed since, whoever asks for all of it is sent to what it is now, and whoever asks
+//! for the rest is told (412), so that nobody puts parts of two bundles together.
 //!
 //! Known attacks and our defence: scripts and styles from elsewhere (a strict policy; the page has no script, and everything that was not
 //! written here is escaped); endless and slow requests (a body has a limit in bytes and seconds, few are worked on at a time); guessed
-//! addresses of bundles (they are digests of a ledger's line, which holds the digest of a key that only its owner has); keys that were
-//! made up (what they get is public, and the ledger's first key per appliance counts); names and paths of this machine in answers
+//! addresses of bundles (they are digests of a ledger's line, which holds the digest of a key that only its owner has); keys and appliances that
+//! were made up (what they get is public, the ledger's first key per appliance counts, and new ones are limited); names and paths of this machine in answers
 //! (what is not the visitor's to put right goes to standard error).
 
 mod form;
@@ -51,8 +53,8 @@ enum Wish {
     List(Form),
     /// A bundle for a key.
     Bundle(Form),
-    /// The bytes of a bundle that was handed out.
-    File(Digest, HeaderMap),
+    /// The bytes of a bundle that was handed out, and the content its address names.
+    File(Digest, String, HeaderMap),
 }
 
 /// Why a visitor does not get what they want.
@@ -116,7 +118,7 @@ impl Portal {
             Wish::Form => Ok(page::form(&depot)),
             Wish::List(form) => self.list(&depot, &form),
             Wish::Bundle(form) => self.bundle(&depot, &form, now),
-            Wish::File(id, headers) => self.file(&depot, id, &headers, now),
+            Wish::File(id, content, headers) => self.file(&depot, id, &content, &headers, now),
         }
     }
 
@@ -147,15 +149,23 @@ impl Portal {
             return Err(Refusal::Visitor(StatusCode::CONFLICT, plan.sentences().concat()));
         }
         // Whether the depot has it all is found out before it is counted.
-        depot.bundle(&inventory.appliance, order.clone(), now)?;
+        let contents = depot.bundle(&inventory.appliance, order.clone(), now)?;
+        self.ledger.admit(&self.ledger.lines()?, &inventory.appliance, now).map_err(|error| match error {
+            Error::Refused(problem) => Refusal::Visitor(StatusCode::TOO_MANY_REQUESTS, problem),
+            error => error.into(),
+        })?;
         let id = self.ledger.issue(&signed, &order, now).map_err(visitor)?;
-        let place = format!("{PATH}/bundle/{id}/{}.path", inventory.product);
-        let mut response = page::moved(&place);
-        ranged::set(&mut response, header::LOCATION, &place);
-        Ok(response)
+        Ok(moved(id, &contents.tag(), &inventory.product))
     }
 
-    fn file(&self, depot: &Shelf<'_>, id: Digest, headers: &HeaderMap, now: i64) -> Result<Response<Part>, Refusal> {
+    fn file(
+        &self,
+        depot: &Shelf<'_>,
+        id: Digest,
+        content: &str,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<Response<Part>, Refusal> {
         let gone = || {
             let problem = "this download is not there, or its day is over: enter the download key again";
             Refusal::Visitor(StatusCode::NOT_FOUND, problem.into())
@@ -163,7 +173,13 @@ impl Portal {
         let line = self.ledger.find(id)?.filter(|line| now.saturating_sub(line.time) <= LIFETIME).ok_or_else(gone)?;
         let Event::Issued { packages, .. } = line.event else { return Err(gone()) };
         let contents = depot.bundle(&line.appliance, packages, line.time)?;
-        let tag = format!("\"{}\"", contents.tag());
+        if contents.tag() != content {
+            if [header::RANGE, header::IF_MATCH].iter().any(|name| headers.contains_key(name)) {
+                return Err(Refusal::Visitor(StatusCode::PRECONDITION_FAILED, CHANGED.into()));
+            }
+            return Ok(moved(id, &contents.tag(), &depot.catalogue().index().product));
+        }
+        let tag = format!("\"{content}\"");
         let start = |first| Ok(Box::new(contents.stream(first)?) as Box<dyn Read + Send>);
         let mut response = ranged::answer(headers, contents.size().0, &tag, start);
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
@@ -175,6 +191,14 @@ impl Portal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+}
+
+/// Sends the visitor to a bundle.
+fn moved(id: Digest, content: &str, product: &str) -> Response<Part> {
+    let place = format!("{PATH}/bundle/{id}/{content}/{product}.path");
+    let mut response = page::moved(&place);
+    ranged::set(&mut response, header::LOCATION, &place);
+    response
 }
 
 /// The key in a form, when this depot answers it.
@@ -197,10 +221,11 @@ async fn wish(request: Request<Incoming>) -> Result<Wish, (StatusCode, &'static 
     let path = request.uri().path().strip_prefix(PATH).unwrap_or_default().trim_end_matches('/').to_owned();
     let method = request.method().clone();
     let read = [Method::GET, Method::HEAD].contains(&method);
-    if let Some(id) = path.strip_prefix("/bundle/").and_then(|rest| rest.split('/').next()) {
-        let id = id.parse().map_err(|_| (StatusCode::NOT_FOUND, NOT_HERE))?;
+    if let Some(place) = path.strip_prefix("/bundle/") {
+        let mut parts = place.split('/');
+        let id = parts.next().unwrap_or_default().parse().map_err(|_| (StatusCode::NOT_FOUND, NOT_HERE))?;
         return if read {
-            Ok(Wish::File(id, request.headers().clone()))
+            Ok(Wish::File(id, parts.next().unwrap_or_default().to_owned(), request.headers().clone()))
         } else {
             Err((StatusCode::METHOD_NOT_ALLOWED, METHOD))
         };
@@ -228,6 +253,8 @@ const PATH: &str = "/portal";
 const BROKEN: &str =
     "this depot cannot answer now; tell its operator, who finds the reason in the output of the server";
 const BUSY: &str = "this depot is about to end";
+const CHANGED: &str = "the depot has changed since this download began, so its rest would not fit: delete what you have of it, and \
+                       download it again from the beginning; it is not counted again";
 const NOT_HERE: &str = "there is no such page; begin at /portal";
 const METHOD: &str = "this page cannot be asked that way";
 /// Longest form in bytes.
