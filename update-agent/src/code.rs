@@ -170,6 +170,8 @@ codes! {
     UnknownToBase = "unknown-to-base", 5;
     /// The maintenance window is closed, or closes too soon.
     OutsideWindow = "outside-window", 5;
+    /// The maintenance window is never open for long enough.
+    WindowTooShort = "window-too-short", 5;
     /// Nobody is told anything by mail.
     NoMail = "no-mail", 5;
     /// The certificate is not good any more.

@@ -4,7 +4,10 @@
 #[path = "crash/fixtures.rs"]
 mod fixtures;
 
+use std::time::Duration;
+
 use fixtures::{agent, release, running, steady, trust};
+use formats::Bytes;
 use formats::SlotId::{A, B};
 use formats::manifest::Kind;
 use formats::plan::Rates;
@@ -80,4 +83,18 @@ fn a_clock_that_was_set_in_between_measures_nothing() {
     assert_eq!(with(100, 50), None, "back");
     assert_eq!(with(100, 1_700_000_000), None, "ahead by years");
     assert_eq!(with(100, 100).map(|rates| rates.write), Some(size()), "less than a second");
+}
+
+#[test]
+fn a_restart_that_waited_for_somebody_is_no_measure_and_small_packages_are_none_of_a_disk() {
+    let base = install(Kind::Base, 2);
+    let kept_at =
+        |time| facts(vec![(101, begin(&base)), (109, end(1, &base, Outcome::Armed)), (time, committed(&base))]);
+    assert_eq!(kept_at(109 + 1800).rates().map(|rates| rates.restart), Some(1800));
+    assert_eq!(kept_at(109 + 9 * 3600).rates().map(|rates| rates.restart), Some(120), "it waited for its window");
+    let (gib, found) = (Bytes(1 << 30), kept_at(109 + 60));
+    // A few kilobytes took eight seconds; no disk is that slow.
+    assert_eq!(found.takes(gib, false), Duration::from_secs(1024));
+    assert_eq!(found.takes(gib, true), Duration::from_secs(1024 + 60));
+    assert_eq!(facts(vec![]).takes(gib, true), Duration::ZERO, "nothing is known");
 }

@@ -78,12 +78,12 @@ impl Bench {
         self.keep("depot.json", &setting.to_string());
     }
 
-    /// A maintenance window that opens so many hours from now and closes then, beside `setting`.
+    /// A maintenance window that opens so many minutes from now and closes then, beside `setting`.
     fn set_window(&self, setting: &Value, from: i64, to: i64) {
         self.set(setting);
         let written = fs::metadata(self.path("data/bulkhead/depot.json")).unwrap().modified().unwrap();
         let now = i64::try_from(written.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        let time = |hours: i64| local(now + hours * 3600, 0).split(' ').nth(1).unwrap().to_owned();
+        let time = |minutes: i64| local(now + minutes * 60, 0).split(' ').nth(1).unwrap().to_owned();
         let mut setting = setting.clone();
         setting["window"] = json!({"from": time(from), "to": time(to)});
         self.set(&setting);
@@ -350,13 +350,13 @@ fn an_appliance_asks_and_fetches_by_itself_as_far_as_its_operator_lets_it() {
 #[test]
 fn an_upgrade_begins_by_itself_in_the_maintenance_window_and_the_journal_says_for_whom() {
     let bench = Bench::new();
-    bench.set_window(&json!({"auto": "install"}), 2, 3);
+    bench.set_window(&json!({"auto": "install"}), 120, 180);
     assert_eq!(bench.look(&mut Calendar::default()), ["check", "stage"], "the window is closed");
     assert_eq!(bench.desk.wanted().unwrap(), None);
-    bench.set_window(&json!({"auto": "stage"}), -1, 2);
+    bench.set_window(&json!({"auto": "stage"}), -60, 120);
     assert_eq!(bench.look(&mut Calendar::default()), Vec::<String>::new(), "nobody said so");
 
-    bench.set_window(&json!({"auto": "install"}), -1, 2);
+    bench.set_window(&json!({"auto": "install"}), -60, 120);
     assert_eq!(bench.look(&mut Calendar::default()), ["upgrade"]);
     let begun = bench.desk.wanted().unwrap().unwrap();
     assert_eq!((begun.by.as_str(), begun.to[0].to_string().as_str()), ("the calendar", "base/demo-base-2.0.0"));
@@ -410,23 +410,48 @@ fn licence_terms_stop_what_began_by_itself_and_it_stays_stopped() {
 }
 
 #[test]
-fn nothing_that_disturbs_begins_outside_the_maintenance_window() {
-    let bench = Bench::new();
-    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-    assert!(bench.desk.may_begin(minutes(600)).is_ok(), "there is no window");
-    bench.set_window(&json!({}), -1, 2);
-    assert!(bench.desk.may_begin(minutes(60)).is_ok());
-    let problem = bench.desk.may_begin(minutes(150)).unwrap_err();
-    assert!(
-        problem.to_string().contains("150 min are needed") || problem.to_string().contains("2 h 30 min"),
-        "{problem}"
-    );
-    bench.set_window(&json!({}), 2, 3);
-    let problem = bench.desk.may_begin(minutes(1)).unwrap_err();
-    assert_eq!((problem.code(), problem.to_string().contains("it opens on")), ("outside-window", true), "{problem}");
-    // What is begun by hand does not ask.
-    bench.text(&["check"], 0);
+fn a_step_begins_in_the_maintenance_window_and_only_when_it_fits_into_what_is_left_of_it() {
+    let mut bench = Bench::new();
+    // From now on it is known how long things take here; a restart counts two minutes until one was seen.
+    bench.text(&["install", "base/demo-base-2.0.0"], 0);
+    bench.text(&["rollback"], 0);
+    bench.add(3);
+    bench.set_window(&json!({}), 120, 180);
+    bench.text(&["upgrade"], 0);
+    let summary = || bench.text(&["upgrade"], 5);
+    assert_eq!(bench.turn(), Turn::Waited);
+    assert!(summary().contains("the maintenance window is closed; it opens on"), "{}", summary());
     assert!(bench.text(&["list"], 0).contains("the maintenance window is closed; it opens on"));
+    bench.set_window(&json!({}), -60, 2);
+    assert_eq!(bench.turn(), Turn::Waited);
+    assert!(summary().contains("about 2 min are needed and the maintenance window closes in 2 min"), "{}", summary());
+    // Decided while there was time: it is asked again before anything is written.
+    let upgrade = bench.desk.wanted().unwrap().unwrap();
+    let problem = bench.desk.install(&upgrade, &"base/demo-base-3.0.0".parse().unwrap()).unwrap_err();
+    assert_eq!(problem.code(), "outside-window");
+    bench.set_window(&json!({}), -60, 60);
+    assert_eq!(bench.turn(), Turn::Moved);
+    assert!(bench.desk.wanted().unwrap().unwrap().stopped.is_none());
+}
+
+#[test]
+fn an_upgrade_that_fits_into_no_window_stops_and_does_not_begin_by_itself() {
+    let mut bench = Bench::new();
+    bench.text(&["install", "base/demo-base-2.0.0"], 0);
+    bench.text(&["rollback"], 0);
+    bench.add(3);
+    bench.set_window(&json!({"auto": "install"}), 0, 1);
+    bench.text(&["check"], 0);
+    let list = bench.text(&["list"], 0);
+    let sentence = "the maintenance window is never open for more than 1 min: set a longer one in depot.json";
+    assert!(
+        list.contains("nothing is installed by itself: about 2 min are needed") && list.contains(sentence),
+        "{list}"
+    );
+    bench.text(&["upgrade"], 0);
+    assert_eq!(bench.turn(), Turn::Moved);
+    let stopped = bench.desk.wanted().unwrap().unwrap().stopped.unwrap();
+    assert!(stopped.problem.code == "window-too-short" && stopped.problem.message.contains(sentence), "{stopped:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod offer;
 pub mod setting;
 pub mod store;
 mod trouble;
+pub mod window;
 
 use std::path::PathBuf;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use formats::catalogue::{Availability, PackageId};
 use formats::manifest::Date;
 use formats::tuf::{Refusal, Why};
-use formats::window::Outside;
 
 use super::clock::Clock;
+use super::window::Shut;
 use crate::code::Code;
 
 /// Why nothing came of asking a depot, or of what it offers.
@@ -129,11 +129,8 @@ pub enum Trouble {
         cause: formats::Error,
     },
     /// What disturbs people may not begin now.
-    #[error("not now: {0}; what is begun by hand does not wait for it")]
-    OutsideWindow(Outside),
-    /// Whether the maintenance window is open cannot be told.
-    #[error("it is not known whether the maintenance window is open: {0}")]
-    NoTime(String),
+    #[error(transparent)]
+    Window(#[from] Shut),
     /// Nobody gets mail.
     #[error("nobody gets mail from this appliance: \"mail\" is not set; set it in \"{}\"", .0.display())]
     NoMail(PathBuf),
@@ -171,7 +168,7 @@ impl Trouble {
             Self::NotOffered { .. } => Code::NotOffered,
             Self::NotInDepot(_) => Code::NotFound,
             Self::UnknownToBase { .. } => Code::UnknownToBase,
-            Self::OutsideWindow(_) | Self::NoTime(_) => Code::OutsideWindow,
+            Self::Window(shut) => shut.code(),
             Self::NoMail(_) => Code::NoMail,
             Self::MailNotSent { .. } => Code::MailNotSent,
         }

@@ -3,9 +3,11 @@
 //! The journal has the time of every begin and end. Bytes are known of the releases that are still in a slot. Downloads are not in the
 //! journal, so nothing is said about them. A clock that was set in between makes a measure that cannot be; those are left out.
 
-use formats::SlotId;
+use std::time::Duration;
+
 use formats::manifest::Kind;
 use formats::plan::Rates;
+use formats::{Bytes, SlotId};
 
 use super::facts::Facts;
 use crate::journal::{Action, Entry, Outcome, Record, Verb};
@@ -26,6 +28,15 @@ impl Facts {
         Some(Rates { download: 0, write, restart: self.restart() })
     }
 
+    /// About how long writing so much takes here, and a restart into it; nothing when it is not known. The journal counts whole seconds,
+    /// so what small packages took looks slower than any disk is.
+    pub fn takes(&self, writes: Bytes, restarts: bool) -> Duration {
+        let Some(rates) = self.rates() else { return Duration::ZERO };
+        let writing = writes.0.checked_div(rates.write.max(SLOWEST)).unwrap_or(0);
+        let restart = if restarts { rates.restart.into() } else { 0 };
+        Duration::from_secs(writing.saturating_add(restart))
+    }
+
     /// The shortest time from a base that was written to its commit: the longer ones waited for somebody.
     fn restart(&self) -> u32 {
         let bases = self.installations().filter(|(.., action)| action.release.kind == Kind::Base);
@@ -33,7 +44,7 @@ impl Facts {
             let after = self.history.0.iter().filter(|record| record.number > written.number);
             let mut kept = after
                 .filter(|record| record.entry.committed().is_some_and(|one| one.build_id == action.release.build_id));
-            u32::try_from(between(written, kept.next()?)?).ok()
+            u32::try_from(between(written, kept.next()?)?).ok().filter(|seconds| *seconds <= LONGEST_RESTART)
         });
         measured.min().unwrap_or(USUAL_RESTART)
     }
@@ -64,5 +75,9 @@ fn between(first: &Record, second: &Record) -> Option<u64> {
 
 /// Seconds from the order to restart to the commit, where none was measured.
 const USUAL_RESTART: u32 = 120;
+/// Bytes each second that any disk takes.
+const SLOWEST: u64 = 1 << 20;
+/// What took longer waited for somebody, or for a maintenance window.
+const LONGEST_RESTART: u32 = 1800;
 /// Nothing takes longer than a day.
 const LONGEST: u64 = 86_400;

@@ -1,4 +1,4 @@
-//! Doing what the calendar says, as jobs like any other; and saying whether what disturbs people may begin.
+//! Doing what the calendar says, as jobs like any other.
 //!
 //! A thread of its own looks every half minute. It writes nothing and waits for nobody, so whoever stands at the machine finds it as
 //! quiet as if nothing were done by itself.
@@ -8,16 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use formats::calendar::CHECK_HOURS;
-use formats::depot::Setting;
-use formats::plan::Target;
+use formats::depot::{Auto, Setting};
+use formats::plan::{Inventory, Target};
 
 use super::desk::Desk;
 use super::{log, uptime};
 use crate::calendar::{Calendar, Seen, Task};
-use crate::depot::Trouble;
+use crate::code::Code;
 use crate::depot::clock::Clock;
+use crate::depot::window::admitted;
 use crate::error::{Doing, Error, Result};
-use crate::lifecycle::silent;
 use crate::workplace::{Workplace, now};
 
 /// Begins to look.
@@ -42,24 +42,6 @@ pub fn start(desk: Desk) -> Result<()> {
 }
 
 impl Desk {
-    /// Whether something that disturbs people for about so long may begin now, as far as the maintenance window goes. To be asked before
-    /// each step that was not begun by hand.
-    ///
-    /// # Errors
-    /// `OutsideWindow` with the time from which on it may; `NoTime` when the clock is too wrong to tell.
-    pub fn may_begin(&self, needs: Duration) -> Result<()> {
-        self.may_begin_at(&self.look()?, needs)
-    }
-
-    /// The same for whoever holds the disk already.
-    pub(super) fn may_begin_at(&self, workplace: &Workplace, needs: Duration) -> Result<()> {
-        let setting = self.depot.setting()?;
-        if setting.window.is_none() {
-            return Ok(());
-        }
-        admitted(&setting, self.clock(&workplace.agent(&silent).facts()?), needs)
-    }
-
     /// One look, and what follows from it. `up`: for how long the machine has been running.
     pub fn look_into(&self, calendar: &mut Calendar, up: Duration) -> Result<()> {
         let Some(task) = calendar.next(&self.seen(up)?) else { return Ok(()) };
@@ -119,21 +101,25 @@ impl Desk {
         }
         self.begin("stage", by, move |desk, _, hand| Ok(desk.stage_from_depot(&id, false, hand)?.steps)).map(drop)
     }
+
+    /// What is to be said in the list of updates about an upgrade that would begin by itself and never can.
+    pub(super) fn unasked_note(
+        &self,
+        setting: &Setting,
+        inventory: &Inventory,
+        workplace: &Workplace,
+        clock: Clock,
+    ) -> Option<String> {
+        let unasked =
+            (setting.auto == Some(Auto::Install)).then(|| self.unasked_at(setting, inventory, workplace, clock));
+        let problem = unasked?.err().filter(|problem| problem.reason() == Code::WindowTooShort)?;
+        Some(format!("nothing is installed by itself: {problem}"))
+    }
 }
 
 /// What is to be said about the window in the list of updates.
 pub(super) fn window_note(setting: &Setting, clock: Clock) -> Option<String> {
     admitted(setting, clock, Duration::ZERO).err().map(|closed| closed.to_string())
-}
-
-/// Whether something that takes so long may begin now; see [`Desk::may_begin`].
-pub(super) fn admitted(setting: &Setting, clock: Clock, needs: Duration) -> Result<()> {
-    let Some(window) = setting.window else { return Ok(()) };
-    if let Some(problem) = clock.problem() {
-        return Err(Trouble::NoTime(problem).into());
-    }
-    let needs = i64::try_from(needs.as_secs()).unwrap_or(i64::MAX);
-    window.admits(clock.says, needs).map_err(|outside| Trouble::OutsideWindow(outside).into())
 }
 
 /// Who asked, in journal and jobs.

@@ -46,6 +46,7 @@ impl Desk {
         let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
         let mut updates = offer::updates(&known, &setting, &inventory, &staged, self.depot.attempt(), clock);
         updates.notes.extend(window_note(&setting, clock));
+        updates.notes.extend(self.unasked_note(&setting, &inventory, &workplace, clock));
         updates.notes.extend(self.mail_note(&setting));
         Ok(updates)
     }

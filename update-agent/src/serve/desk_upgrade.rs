@@ -2,15 +2,15 @@
 //!
 //! What is kept is an intent and nothing else; [`super::upgrade`] follows it.
 
-use std::time::Duration;
-
 use formats::catalogue::PackageId;
-use formats::plan::Plan;
+use formats::depot::Setting;
+use formats::plan::{Inventory, Plan};
 
-use super::calendar::admitted;
 use super::desk::Desk;
 use crate::api;
 use crate::command::install::firmware_model;
+use crate::depot::clock::Clock;
+use crate::depot::window::{Shut, admitted};
 use crate::depot::{Trouble, offer};
 use crate::error::{Error, Result};
 use crate::journal::UpgradeEvent;
@@ -42,20 +42,33 @@ impl Desk {
     /// something else has to end first, or outside the maintenance window.
     pub(super) fn unasked(&self) -> Result<Option<(Vec<PackageId>, Plan)>> {
         let (setting, inventory, workplace, clock) = self.place_in_fleet()?;
+        self.unasked_at(&setting, &inventory, &workplace, clock)
+    }
+
+    /// The same for whoever holds the disk already. An error when it could be told what to begin, and never when.
+    pub(super) fn unasked_at(
+        &self,
+        setting: &Setting,
+        inventory: &Inventory,
+        workplace: &Workplace,
+        clock: Clock,
+    ) -> Result<Option<(Vec<PackageId>, Plan)>> {
         let facts = workplace.agent(&silent).facts()?;
-        match self.none_under_way(&workplace) {
+        match self.none_under_way(workplace) {
             Err(Error::UpgradeUnderWay(_)) => return Ok(None),
             none => none?,
         }
         if rest(&facts) != Rest::AtRest {
             return Ok(None);
         }
-        let Some(found) = unasked(&self.depot.known()?.catalogue, &inventory, &facts.history, clock.now()) else {
+        let Some(found) = unasked(&self.depot.known()?.catalogue, inventory, &facts.history, clock.now()) else {
             return Ok(None);
         };
-        match admitted(&setting, clock, Duration::ZERO) {
-            Err(Error::Depot(trouble)) if matches!(*trouble, Trouble::OutsideWindow(_)) => Ok(None),
-            may => may.map(|()| Some(found)),
+        let takes = found.1.steps.first().map(|step| facts.takes(step.written, step.reboot));
+        match admitted(setting, clock, takes.unwrap_or_default()) {
+            Ok(()) => Ok(Some(found)),
+            Err(Shut::Now(_)) => Ok(None),
+            Err(shut) => Err(Trouble::Window(shut).into()),
         }
     }
 

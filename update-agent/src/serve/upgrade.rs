@@ -9,12 +9,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use formats::Bytes;
 use formats::catalogue::PackageId;
 
 use super::desk::{Desk, go_down};
 use super::job::Hand;
 use crate::api::{self, Install, Outcome, Package, Problem};
 use crate::code::Code;
+use crate::depot::Trouble;
+use crate::depot::window::admitted;
 use crate::error::{Error, Result};
 use crate::journal::{Entry, UpgradeEvent};
 use crate::lifecycle::silent;
@@ -176,23 +179,40 @@ impl Desk {
         };
         steps.extend(staged.steps);
         let record = upgrade.record;
-        // The download may have taken hours: somebody may have changed their mind, and the window may have closed.
-        let may_go_on = |workplace: &Workplace| {
+        // The download may have taken hours: somebody may have changed their mind, and the window may have closed, or not be open long
+        // enough any more.
+        let (writes, restarts) = self.cost(package)?;
+        let may_go_on = |workplace: &Workplace, writes, restarts| {
             self.still_wanted(record)?;
-            self.may_begin_at(workplace, Duration::ZERO)
+            self.has_time(workplace, writes, restarts)
         };
-        steps.extend(self.install_file(&order, by.to_owned(), hand, &may_go_on)?);
+        let still = |workplace: &Workplace| may_go_on(workplace, writes, restarts);
+        steps.extend(self.install_file(&order, by.to_owned(), hand, &still)?);
         if !upgrade.offline {
             self.staging().discard(&staged.id)?;
         }
         let workplace = self.change(by.to_owned())?;
         let armed = matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, Rest::Armed { .. });
         // What is written waits for its restart when there is no time for it any more: the next look knows until when.
-        if armed && !workplace.is_image() && may_go_on(&workplace).is_ok() {
+        if armed && !workplace.is_image() && may_go_on(&workplace, Bytes(0), true).is_ok() {
             go_down(workplace)?;
             steps.push("restarting into it".into());
         }
         Ok(steps)
+    }
+
+    /// What installing it writes, and whether it restarts the machine.
+    fn cost(&self, package: &PackageId) -> Result<(Bytes, bool)> {
+        let known = self.depot.known()?;
+        let entry = known.catalogue.entries().get(package).ok_or_else(|| Trouble::NotInDepot(package.clone()))?;
+        Ok((entry.image_size, entry.effects.reboot))
+    }
+
+    /// Refused when so much does not fit into what is left of the maintenance window.
+    fn has_time(&self, workplace: &Workplace, writes: Bytes, restarts: bool) -> Result<()> {
+        let facts = workplace.agent(&silent).facts()?;
+        let admitted = admitted(&self.depot.setting()?, self.clock(&facts), facts.takes(writes, restarts));
+        Ok(admitted.map_err(Trouble::Window)?)
     }
 
     /// Has a job done and waits for its end.
@@ -237,7 +257,7 @@ impl Road for Desk {
     fn restart(&self, upgrade: &Upgrade) -> Result<()> {
         let workplace = self.change(upgrade.by.clone())?;
         self.still_wanted(upgrade.record)?;
-        self.may_begin_at(&workplace, Duration::ZERO)?;
+        self.has_time(&workplace, Bytes(0), true)?;
         if workplace.is_image() { Ok(()) } else { go_down(workplace) }
     }
 

@@ -254,7 +254,7 @@ impl Road for World {
         let first = way.as_ref().ok().and_then(|plan| plan.steps.first()).map(|step| &step.package);
         let next_build = first.and_then(|id| self.catalogue.entries().get(id)).map(|entry| entry.build_id);
         let story = story(upgrade, &self.journal().history()?);
-        Ok(Seen { rest, story, way, next_build, opens: None, now: self.now.get() })
+        Ok(Seen { rest, story, way, next_build, window: Ok(()), now: self.now.get() })
     }
 
     fn install(&self, upgrade: &Upgrade, package: &PackageId) -> Result<()> {

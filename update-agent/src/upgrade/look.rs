@@ -1,8 +1,7 @@
 //! Looking at an upgrade on an appliance: what [`super::outlook`] decides by, read from disk, journal and what is kept of the depot.
 
-use formats::depot::Setting;
+use formats::Bytes;
 use formats::plan::{Inventory, Plan};
-use formats::window::Moment;
 
 use super::Upgrade;
 use super::outlook::{Outlook, Rest, Seen, rest, story};
@@ -10,6 +9,7 @@ use super::store::Store;
 use crate::api::Problem;
 use crate::command::install::firmware_model;
 use crate::depot::clock::Clock;
+use crate::depot::window::admitted;
 use crate::depot::{Places, Trouble, offer};
 use crate::error::Result;
 use crate::licence::Licences;
@@ -37,17 +37,22 @@ pub fn look(
     let (rest, story, now) = (rest(facts), story(upgrade, &facts.history), clock.now());
     let early = matches!(rest, Rest::Trial(_) | Rest::Busy(_)) || story.ended || upgrade.stopped.is_some();
     if depth == Depth::Deciding && early {
-        return Ok(Seen { rest, story, way: Ok(Plan::default()), next_build: None, opens: None, now });
+        return Ok(Seen { rest, story, way: Ok(Plan::default()), next_build: None, window: Ok(()), now });
     }
     let setting = places.setting()?;
     let inventory = offer::inventory(facts, &setting, places.appliance_or_nobody(), model, licences)?;
     let (way, next_build) = way(places, &inventory, upgrade, now);
+    let first = way.as_ref().ok().and_then(|plan| plan.steps.first());
+    let takes = match &rest {
+        Rest::Armed { .. } => facts.takes(Bytes(0), true),
+        _ => first.map(|step| facts.takes(step.written, step.reboot)).unwrap_or_default(),
+    };
     Ok(Seen {
         rest,
         story,
         way: way.map_err(|error| Problem::from(&error)),
         next_build,
-        opens: opens(&setting, now),
+        window: admitted(&setting, clock, takes),
         now,
     })
 }
@@ -73,12 +78,4 @@ fn way(places: &Places, inventory: &Inventory, upgrade: &Upgrade, now: i64) -> (
     let first = way.as_ref().ok().and_then(|plan: &Plan| plan.steps.first());
     let build = first.and_then(|step| known.catalogue.entries().get(&step.package)).map(|entry| entry.build_id);
     (way, build)
-}
-
-/// When the maintenance window opens; nothing when it is open.
-fn opens(setting: &Setting, now: i64) -> Option<i64> {
-    match setting.window?.at(now) {
-        Moment::Open(_) => None,
-        Moment::Closed(opens) => Some(opens),
-    }
 }

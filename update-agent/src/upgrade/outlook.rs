@@ -10,6 +10,7 @@ use super::Upgrade;
 use crate::api::Problem;
 use crate::code::Code;
 use crate::command::history::date;
+use crate::depot::window::Shut;
 use crate::journal::{Entry, History, Outcome, Release, UpgradeEvent};
 use crate::judge;
 use crate::lifecycle::{Facts, PendingReset, RESTARTED, SiteState, State, derive, derive_site};
@@ -25,8 +26,8 @@ pub struct Seen {
     pub way: Result<Plan, Problem>,
     /// The build of its first step, as far as the depot lists it.
     pub next_build: Option<Digest>,
-    /// When the maintenance window opens, seconds since 1970; nothing: it is open, or there is none.
-    pub opens: Option<i64>,
+    /// Whether the next step may begin now, as far as the maintenance window goes.
+    pub window: Result<(), Shut>,
     /// The time, as far as it is known, seconds since 1970.
     pub now: i64,
 }
@@ -135,10 +136,14 @@ pub fn next(upgrade: &Upgrade, seen: &Seen) -> Next {
         rest => matches!(rest, Rest::Armed { .. }),
     };
     let soaks = step.not_before.filter(|time| !ours && *time > seen.now);
-    match soaks.max(seen.opens) {
-        Some(time) => Next::Wait(time),
-        None if ours => Next::Restart,
-        None => Next::Install(step.package.clone()),
+    match (&seen.window, soaks) {
+        (Err(shut @ Shut::Always(_)), _) => {
+            Next::Stop(Problem { code: shut.code().word().into(), message: shut.to_string() })
+        }
+        (_, Some(time)) => Next::Wait(time),
+        (Err(shut), None) => Next::Later(shut.to_string()),
+        (Ok(()), None) if ours => Next::Restart,
+        (Ok(()), None) => Next::Install(step.package.clone()),
     }
 }
 
@@ -185,9 +190,8 @@ fn summary(upgrade: &Upgrade, seen: &Seen, left: &[Step]) -> String {
     let waits = left.first().and_then(|step| step.not_before).filter(|time| *time > seen.now);
     let waits = waits.and_then(|time| u64::try_from(time).ok());
     let waits = waits.map(|time| format!(", not before {}, because clients are still following", date(time)));
-    let opens = seen.opens.filter(|_| next.is_some()).and_then(|time| u64::try_from(time).ok());
-    let opens = opens.map(|time| format!(", not before {}, when the maintenance window opens", date(time)));
-    format!("{goal}: {step}{}", waits.or(opens).unwrap_or_default())
+    let shut = seen.window.as_ref().err().filter(|_| next.is_some()).map(|shut| format!("; {shut}"));
+    format!("{goal}: {step}{}", waits.or(shut).unwrap_or_default())
 }
 
 /// Whether something else has to end first.

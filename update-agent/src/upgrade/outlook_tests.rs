@@ -32,7 +32,7 @@ fn plan(packages: &[&str]) -> Plan {
 
 fn seen(rest: Rest, packages: &[&str]) -> Seen {
     let next_build = packages.first().map(|id| Digest::of(id.as_bytes()));
-    Seen { rest, story: Story::default(), way: Ok(plan(packages)), next_build, opens: None, now: 100 }
+    Seen { rest, story: Story::default(), way: Ok(plan(packages)), next_build, window: Ok(()), now: 100 }
 }
 
 fn armed(what: &str) -> Rest {
@@ -110,23 +110,45 @@ fn a_step_waits_for_its_time_and_not_longer() {
     }
 }
 
+/// Outside of a window from 01:00 to 02:00, at the beginning of 1970.
+fn shut(needs: i64) -> formats::window::Outside {
+    formats::window::Window::new(&[], "01:00", "02:00", "+00:00").unwrap().admits(100, needs).unwrap_err()
+}
+
 #[test]
 fn outside_the_maintenance_window_nothing_begins_and_a_restart_waits_too() {
     let base = ["base/os-1.1.0"];
     for rest in [Rest::AtRest, armed(base[0])] {
         let mut seen = seen(rest, &base);
-        seen.opens = Some(200);
-        assert_eq!(next(&upgrade(), &seen), Next::Wait(200));
+        seen.window = Err(Shut::Now(shut(60)));
+        let Next::Later(why) = next(&upgrade(), &seen) else { panic!("it begins") };
+        assert!(why.contains("it opens on 1970-01-01 01:00"), "{why}");
         let summary = Outlook::new(upgrade(), &seen).summary;
-        assert!(summary.ends_with("not before 1970-01-01 00:03:20, when the maintenance window opens"), "{summary}");
+        assert!(
+            summary.contains("step 1 of 1, next base/os-1.1.0; not now: the maintenance window is closed"),
+            "{summary}"
+        );
+        let clock = "the clock is off".to_owned();
+        seen.window = Err(Shut::NoTime(clock.clone()));
+        assert!(matches!(next(&upgrade(), &seen), Next::Later(why) if why.ends_with(&clock)));
+        assert!(Outlook::new(upgrade(), &seen).summary.ends_with(&clock));
     }
-    // Of two waits the longer one counts; what is written already has waited for its clients.
+    // Clients come first; there is nothing to wait for at the end.
     let mut seen = seen(Rest::AtRest, &base);
-    (seen.opens, seen.way.as_mut().unwrap().steps[0].not_before) = (Some(200), Some(300));
+    (seen.window, seen.way.as_mut().unwrap().steps[0].not_before) = (Err(Shut::Now(shut(60))), Some(300));
     assert_eq!(next(&upgrade(), &seen), Next::Wait(300));
-    // There is nothing to wait for at the end.
     seen.way = Ok(plan(&[]));
     assert_eq!(next(&upgrade(), &seen), Next::Finish);
+}
+
+#[test]
+fn what_fits_into_no_opening_stops_at_once_with_the_way_out() {
+    let mut seen = seen(Rest::AtRest, &["base/os-1.1.0"]);
+    (seen.window, seen.way.as_mut().unwrap().steps[0].not_before) = (Err(Shut::Always(shut(7200))), Some(300));
+    let Next::Stop(problem) = next(&upgrade(), &seen) else { panic!("it would wait for ever") };
+    assert_eq!(problem.code, "window-too-short");
+    let wanted = "about 2 h 0 min are needed and the maintenance window is never open for more than 60 min: set a longer one in depot.json";
+    assert!(problem.message.starts_with(wanted), "{problem:?}");
 }
 
 #[test]
