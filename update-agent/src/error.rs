@@ -123,6 +123,9 @@ pub enum Error {
         /// Its number.
         id: u64,
     },
+    /// The place of a download is needed.
+    #[error("the download gave way to another job; what arrived is kept, and it goes on later from there")]
+    GaveWay,
     /// A package comes with licence terms that nobody accepted.
     #[error(
         "{release} comes with licence terms that nobody accepted on this appliance (SHA-256 {digest}); read them with \"update-agent \
@@ -253,7 +256,7 @@ impl Error {
             Self::UpgradeUnderWay(_) => Code::UpgradeUnderWay,
             Self::NoUpgrade => Code::NoUpgrade,
             Self::NotStaged(_) => Code::NotFound,
-            Self::Busy(_) | Self::AtWork { .. } => Code::Busy,
+            Self::Busy(_) | Self::AtWork { .. } | Self::GaveWay => Code::Busy,
             Self::Unhealthy { .. } => Code::Unhealthy,
             Self::Usage(_) => Code::Usage,
             Self::NotAFile { .. } => Code::NotAFile,

@@ -348,6 +348,34 @@ fn an_appliance_asks_and_fetches_by_itself_as_far_as_its_operator_lets_it() {
 }
 
 #[test]
+fn a_slow_download_that_nobody_waits_for_gives_way_and_goes_on_from_where_it_was() {
+    let bench = Bench::new();
+    bench.set(&json!({}));
+    bench.text(&["check"], 0);
+    bench.server.state.lock().unwrap().sent_of_packages = 0;
+    // About ten kilobytes, two each second.
+    bench.set(&json!({"auto": "stage", "bandwidth": 2048}));
+    let mut calendar = Calendar::default();
+    bench.desk.look_into(&mut calendar, UP).unwrap();
+    let fetched = || bench.desk.jobs.last().filter(|job| job.what == "stage" && job.done >= 4096);
+    let until = Instant::now() + Duration::from_secs(30);
+    while fetched().is_none() {
+        assert!(Instant::now() < until, "{:?}", bench.desk.jobs.last());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(fetched().unwrap().result, None, "it is at work");
+    bench.set(&json!({"auto": "stage"}));
+    // Nothing is fetched for that, so only giving way makes room for it.
+    bench.text(&["commit"], 0);
+    assert!(!bench.text(&["staged"], 0).contains("demo-base 2.0.0"));
+    assert_eq!(bench.look(&mut calendar), ["stage"]);
+    assert!(bench.text(&["staged"], 0).contains("demo-base 2.0.0"));
+    let size = bench.json(&["list", "--json"])["updates"][0]["size"].as_u64().unwrap();
+    let sent = bench.server.state.lock().unwrap().sent_of_packages;
+    assert!(sent <= 2 * size - 4096, "{sent} of {size}: the whole of it, and then the rest");
+}
+
+#[test]
 fn an_upgrade_begins_by_itself_in_the_maintenance_window_and_the_journal_says_for_whom() {
     let bench = Bench::new();
     bench.set_window(&json!({"auto": "install"}), 120, 180);

@@ -32,6 +32,8 @@ pub struct Download<'a> {
     pub to: &'a Path,
     /// Who is told.
     pub progress: Progress<'a>,
+    /// Asked again and again; where the answer is an error, it ends with that, and what arrived stays.
+    pub still: &'a dyn Fn() -> Result<()>,
 }
 
 impl Download<'_> {
@@ -77,6 +79,7 @@ impl Download<'_> {
         let mut pauses = PAUSES.iter();
         let mut fetcher = start()?;
         loop {
+            (self.still)()?;
             let before = self.length(file)?;
             if before == self.target.length.0 {
                 return file.sync_all().doing(|| self.doing());
@@ -95,9 +98,18 @@ impl Download<'_> {
                 pauses = PAUSES.iter();
             } else {
                 let Some(pause) = pauses.next() else { return Err(problem) };
-                thread::sleep(*pause);
+                self.wait(*pause)?;
             }
         }
+    }
+
+    fn wait(&self, pause: Duration) -> Result<()> {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            (self.still)()?;
+            thread::sleep(TICK.min(pause));
+        }
+        Ok(())
     }
 
     /// One request. What stopped it, unless all of it came.
@@ -130,6 +142,7 @@ impl Download<'_> {
             file.write_all(piece.get(..read).unwrap_or_default()).doing(|| self.doing())?;
             length = length.saturating_add(read as u64);
             (self.progress)(Phase::Fetching, Bytes(length), self.target.length);
+            (self.still)()?;
             if length.saturating_sub(flushed) >= FLUSHED || last.elapsed() >= FLUSHED_AFTER {
                 file.sync_data().doing(|| self.doing())?;
                 (flushed, last) = (length, Instant::now());
@@ -166,6 +179,8 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(15),
 ];
+/// Between two questions whether it may go on, while it waits.
+const TICK: Duration = Duration::from_millis(200);
 const PIECE: usize = 256 << 10;
 /// So much a power cut costs, at most, in bytes fetched again; over slow lines less, what came in so much time.
 const FLUSHED: u64 = 8 << 20;

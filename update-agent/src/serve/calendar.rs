@@ -12,6 +12,7 @@ use formats::depot::{Auto, Setting};
 use formats::plan::{Inventory, Target};
 
 use super::desk::Desk;
+use super::job::{For, Hand};
 use super::{log, uptime};
 use crate::calendar::{Calendar, Seen, Task};
 use crate::code::Code;
@@ -44,7 +45,11 @@ pub fn start(desk: Desk) -> Result<()> {
 impl Desk {
     /// One look, and what follows from it. `up`: for how long the machine has been running.
     pub fn look_into(&self, calendar: &mut Calendar, up: Duration) -> Result<()> {
-        let Some(task) = calendar.next(&self.seen(up)?) else { return Ok(()) };
+        let seen = self.seen(up)?;
+        if self.jobs.unfinished().as_deref() == Some(STAGE) && seen.auto >= Auto::Stage {
+            calendar.again(Task::Stage);
+        }
+        let Some(task) = calendar.next(&seen) else { return Ok(()) };
         match self.by_itself(task) {
             // Somebody was faster; it is due again.
             Err(Error::AtWork { .. }) => {
@@ -73,20 +78,28 @@ impl Desk {
     }
 
     fn by_itself(&self, task: Task) -> Result<()> {
-        let by = BY.to_owned();
         match task {
-            Task::Check => self.begin("check", by, |desk, _, _| desk.check()).map(drop),
-            Task::Tell if self.has_news()? => self.begin("mail", by, |desk, _, _| desk.tell()).map(drop),
-            Task::Stage => self.stage_next(by),
+            Task::Check => self.begin_unasked("check", |desk, _| desk.check()),
+            Task::Tell if self.has_news()? => self.begin_unasked("mail", |desk, _| desk.tell()),
+            Task::Stage => self.stage_next(),
             Task::Upgrade if self.unasked()?.is_some() => {
-                self.begin("upgrade", by, |desk, by, _| desk.begin_unasked(&by)).map(drop)
+                self.begin_unasked("upgrade", |desk, _| desk.begin_unasked_upgrade(BY))
             }
             Task::Tell | Task::Upgrade => Ok(()),
         }
     }
 
+    fn begin_unasked(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Self, &Hand) -> Result<Vec<String>> + Send + 'static,
+    ) -> Result<()> {
+        let desk = self.clone();
+        self.jobs.begin(what, BY.into(), For::Nobody, move |hand| work(&desk, hand)).map(drop)
+    }
+
     /// Fetches the first step of the way to the newest, if there is one and it is not there.
-    fn stage_next(&self, by: String) -> Result<()> {
+    fn stage_next(&self) -> Result<()> {
         let (_, inventory, _, clock) = self.place_in_fleet()?;
         let known = self.depot.known()?;
         let candidates = formats::plan::candidates(&known.catalogue, &inventory, clock.now());
@@ -99,7 +112,7 @@ impl Desk {
         if entry.is_some_and(|entry| self.staged().is_ok_and(|staged| staged.iter().any(|one| one.is(entry)))) {
             return Ok(());
         }
-        self.begin("stage", by, move |desk, _, hand| Ok(desk.stage_from_depot(&id, false, hand)?.steps)).map(drop)
+        self.begin_unasked(STAGE, move |desk, hand| Ok(desk.stage_from_depot(&id, false, hand)?.steps))
     }
 
     /// What is to be said in the list of updates about an upgrade that would begin by itself and never can.
@@ -122,6 +135,7 @@ pub(super) fn window_note(setting: &Setting, clock: Clock) -> Option<String> {
     admitted(setting, clock, Duration::ZERO).err().map(|closed| closed.to_string())
 }
 
+const STAGE: &str = "stage";
 /// Who asked, in journal and jobs.
 const BY: &str = "the calendar";
 const LOOK: Duration = Duration::from_secs(30);

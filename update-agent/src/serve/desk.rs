@@ -14,7 +14,7 @@ use nix::unistd::Uid;
 use serde_json::{Value, json};
 
 use super::desk_bundle::bundle;
-use super::job::{Hand, Jobs};
+use super::job::{For, Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
 use crate::api::{Install, Job, Package, Peer, Request, Stage};
 use crate::certificates;
@@ -149,14 +149,14 @@ impl Desk {
         }
     }
 
-    pub(super) fn begin(
+    fn begin(
         &self,
         what: &str,
         by: String,
         work: impl FnOnce(&Self, String, &Hand) -> Result<Vec<String>> + Send + 'static,
     ) -> Result<Answer> {
         let (desk, actor) = (self.clone(), by.clone());
-        let job = self.jobs.begin(what, by, move |hand| work(&desk, actor, hand))?;
+        let job = self.jobs.begin(what, by, For::Somebody, move |hand| work(&desk, actor, hand))?;
         Ok(Answer::Begun(Box::new(job)))
     }
 

@@ -137,8 +137,10 @@ impl Desk {
         let part = self.staging().room_for(target.digest, missing, &name)?;
         let url = format!("{}/targets/{}", self.depot.url(&setting)?, target.path(&name));
         let progress = |phase, done, of| hand.show(phase, done, of);
-        let download = Download { url: &url, target, to: &part, progress: &progress };
-        download.run(&|| self.depot.fetcher(&setting))?;
+        hand.fetching(|still| {
+            let download = Download { url: &url, target, to: &part, progress: &progress, still };
+            download.run(&|| self.depot.fetcher(&setting))
+        })?;
         let (staged, release) = self.staging().adopt(&part, &name, &trust, &self.program)?;
         steps.push(format!("{release} is fetched and staged as {staged}"));
         Ok(FromDepot { id: staged, steps, fetched: true })

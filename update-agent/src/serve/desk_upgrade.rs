@@ -74,7 +74,7 @@ impl Desk {
 
     /// Begins that, once the depot said that it is still so. Terms stay to be accepted and clients get their time: neither is for the
     /// calendar to decide.
-    pub(super) fn begin_unasked(&self, by: &str) -> Result<Vec<String>> {
+    pub(super) fn begin_unasked_upgrade(&self, by: &str) -> Result<Vec<String>> {
         let mut steps = self.check()?;
         if let Some((to, plan)) = self.unasked()? {
             steps.extend(plan.sentences());

@@ -13,7 +13,7 @@ use formats::Bytes;
 use formats::catalogue::PackageId;
 
 use super::desk::{Desk, go_down};
-use super::job::Hand;
+use super::job::{For, Hand};
 use crate::api::{self, Install, Outcome, Package, Problem};
 use crate::code::Code;
 use crate::depot::Trouble;
@@ -222,7 +222,7 @@ impl Desk {
         work: impl FnOnce(&Self, &str, &Hand) -> Result<Vec<String>> + Send + 'static,
     ) -> Result<()> {
         let (desk, actor) = (self.clone(), by.clone());
-        let job = self.jobs.begin("upgrade", by, move |hand| work(&desk, &actor, hand))?;
+        let job = self.jobs.begin("upgrade", by, For::Nobody, move |hand| work(&desk, &actor, hand))?;
         loop {
             thread::sleep(TICK);
             match self.jobs.last().filter(|last| last.id == job.id) {
