@@ -132,7 +132,7 @@ fn a_depot_behind_encryption_is_asked_once_its_authority_is_known() {
     assert!(text.contains("[depot-unreachable]"), "{text}");
 
     bench.set(&json!({"ca-file": "ca.pem"}));
-    assert!(bench.text(&["check"], 6).contains("ca.pem\", which depot.json names"));
+    assert!(bench.text(&["check"], 6).contains("ca.pem\", which the depot.json beside it names"));
     bench.keep("ca.pem", "no certificate");
     assert!(bench.text(&["check"], 6).contains("has no certificate"));
     bench.keep("ca.pem", &authority.pem);
@@ -251,6 +251,36 @@ fn a_mail_server_that_is_not_right_gets_neither_letter_nor_password() {
         assert!(text.contains(wanted) && text.contains("[mail-not-sent]"), "\"{wanted}\" in {text}");
         assert_eq!(sink.letters(), []);
     }
+}
+
+#[test]
+fn a_password_is_looked_for_beside_the_setting_that_names_it_and_nowhere_else() {
+    let (authority, bench) = (Authority::new(), Bench::new());
+    let starttls = || Some(authority.server("localhost", 2090));
+    let habits = || Habits { starttls: starttls(), login: Some("AGFnZW50AG9wZW4gc2VzYW1l"), ..Habits::default() };
+    let named = json!({"security": "starttls", "user": "agent", "password-file": "mail-password"});
+    let sink = Sink::start(habits());
+    let shipped = |name: &str| bench.path("shipped").join(name);
+    let mut setting = mail(&sink, &named);
+    (setting["format"], setting["url"]) = (1.into(), bench.server.url.as_str().into());
+    fs::write(shipped("depot.json"), setting.to_string()).unwrap();
+    fs::write(shipped("ca.pem"), &authority.pem).unwrap();
+    // The operator has one of the same name, for another server.
+    bench.keep("mail-password", "open sesame\n");
+    bench.keep("ca.pem", "not for this");
+    let text = bench.text(&["mail", "--test"], 6);
+    assert!(text.contains("shipped/mail-password\"") && text.contains("[not-found]"), "{text}");
+    fs::write(shipped("mail-password"), "open sesame\n").unwrap();
+    bench.text(&["mail", "--test"], 0);
+    assert_eq!(sink.letters().len(), 1);
+    // And the base's password is not for a server that the operator names.
+    let other = Sink::start(habits());
+    bench.set(&mail(&other, &named));
+    bench.keep("ca.pem", &authority.pem);
+    fs::remove_file(bench.path("data/bulkhead/mail-password")).unwrap();
+    let text = bench.text(&["mail", "--test"], 6);
+    assert!(text.contains("bulkhead/mail-password\"") && text.contains("[not-found]"), "{text}");
+    assert_eq!(other.letters(), []);
 }
 
 #[test]

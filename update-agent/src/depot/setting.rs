@@ -26,7 +26,17 @@ impl Places {
     }
 
     fn own_setting(&self) -> PathBuf {
-        self.data.join("bulkhead").join(FILE)
+        self.own().join(FILE)
+    }
+
+    fn own(&self) -> PathBuf {
+        self.data.join("bulkhead")
+    }
+
+    /// The folder of the `depot.json` that says something: the operator's, if that says it, else the base's. A file that it names lies
+    /// there and nowhere else: a password of one is never sent to a server of the other.
+    pub(crate) fn folder_of(&self, says: impl FnOnce(&Setting) -> bool) -> Result<PathBuf> {
+        Ok(if says(&read(&self.own_setting())?) { self.own() } else { self.shipped.clone() })
     }
 
     /// The folder with what was learnt from the depot.

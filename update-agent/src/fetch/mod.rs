@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
 
+pub(crate) use means::login;
 pub use wire::{Letter, Login, Means, Proxy, Secret};
 
 use self::wire::{Answer, End, Order};

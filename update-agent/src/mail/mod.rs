@@ -19,7 +19,7 @@ use crate::api::Problem;
 use crate::depot::store::Attempt;
 use crate::depot::{Places, Trouble};
 use crate::error::{Doing, Result};
-use crate::fetch::{Fetcher, Letter};
+use crate::fetch::{Fetcher, Letter, login};
 use crate::plain_file;
 
 /// What people were told.
@@ -108,11 +108,12 @@ impl Places {
     /// Has a letter sent. `seed` makes it the same letter when it is sent twice; `now` in seconds since 1970.
     pub fn post(&self, mail: &Mail, words: Words, seed: &[&[u8]], now: i64) -> Result<()> {
         let setting = self.setting()?;
+        let folder = self.folder_of(|own| own.mail.as_ref() == Some(mail))?;
         let letter = Letter {
             server: mail.server.clone(),
             port: mail.port(),
             security: mail.security,
-            login: self.login(mail.user.as_deref(), mail.password_file.as_ref())?,
+            login: login(&folder, mail.user.as_deref(), mail.password_file.as_ref())?,
             hello: own_name(),
             from: mail.from.clone(),
             to: mail.to.clone(),
