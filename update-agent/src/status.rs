@@ -182,7 +182,7 @@ fn gather(mut report: BootReport, trust: Option<&Path>) -> Status {
 fn inventory(facts: &Facts, licences: &Licences) -> Option<Inventory> {
     let places = Places::of_this_machine();
     let setting = places.setting().map_err(|problem| eprintln!("update-agent: {problem}")).unwrap_or_default();
-    offer::inventory(facts, &setting, places.appliance_kept()?, firmware_model(), licences).ok()
+    offer::inventory(facts, &setting, places.appliance_kept()?, firmware_model(), licences, places.clock(facts)).ok()
 }
 
 /// Today by the machine's clock, but not before the base that runs was made.

@@ -1,4 +1,4 @@
-//! How long an update takes is told by what earlier ones took here, and by nothing else.
+//! How long an update takes is told by what earlier ones took here, and by nothing else; and since when clients can follow.
 
 #[expect(dead_code, reason = "shared with the crash tests, which use all of it")]
 #[path = "crash/fixtures.rs"]
@@ -6,14 +6,19 @@ mod fixtures;
 
 use std::time::Duration;
 
-use fixtures::{agent, release, running, steady, trust};
+use fixtures::{agent, release, release_with, running, steady, trust};
 use formats::Bytes;
 use formats::SlotId::{A, B};
+use formats::depot::Setting;
 use formats::manifest::Kind;
 use formats::plan::Rates;
+use update_agent::depot::clock::Clock;
+use update_agent::depot::offer::inventory;
 use update_agent::disk::simulated::Disk;
 use update_agent::journal::{Action, Entry, History, Outcome, Record, Release, Verb};
+use update_agent::licence::Licences;
 use update_agent::lifecycle::Facts;
+use update_agent::slot::{Content, Pair};
 
 /// Base 2 and 1 and site 10 in their slots, and this history: time, and what.
 fn facts(history: Vec<(u64, Entry)>) -> Facts {
@@ -97,4 +102,28 @@ fn a_restart_that_waited_for_somebody_is_no_measure_and_small_packages_are_none_
     assert_eq!(found.takes(gib, false), Duration::from_secs(1024));
     assert_eq!(found.takes(gib, true), Duration::from_secs(1024 + 60));
     assert_eq!(facts(vec![]).takes(gib, true), Duration::ZERO, "nothing is known");
+}
+
+/// The same with a site that gives its clients a day, signed now.
+fn soaking(history: Vec<(u64, Entry)>) -> (Facts, Action) {
+    let site = release_with(Kind::Site, 11, |manifest| manifest.effects.soak_hours = Some(24));
+    let action = Action::new(Verb::Install, Release::from(site.verified.manifest()), B);
+    let mut facts = facts(history);
+    facts.site = Pair::of(|_| Content::Whole(Box::new(site.verified.clone())));
+    (facts, action)
+}
+
+#[test]
+fn clients_get_their_time_from_the_commit_on_and_a_clock_that_was_behind_takes_none_of_it() {
+    let (blank, action) = soaking(vec![]);
+    let created = blank.active_site().and_then(|slot| blank.site.get(slot).manifest()).unwrap().created;
+    let newest = created + 1_000_000;
+    let until = |kept: i64| {
+        let (facts, _) = soaking(vec![(kept.try_into().unwrap(), committed(&action))]);
+        let clock = Clock { says: newest + 50, signed: newest, good_until: 0 };
+        let inventory = inventory(&facts, &Setting::default(), "a".into(), None, &Licences::default(), clock).unwrap();
+        inventory.site.unwrap().soaks_until.unwrap()
+    };
+    assert_eq!(until(created + 60), created + 60 + 86_400);
+    assert_eq!(until(7), newest + 86_400, "nobody keeps a site before it is made");
 }

@@ -29,6 +29,13 @@ impl Clock {
         self.says.max(self.signed)
     }
 
+    /// The time of something that the machine's clock dated `then`, and that came after something which was signed at `signed`. A clock
+    /// that said less cannot have meant it; of such a moment only is known that it is over, so it counts as the newest one that is known
+    /// for certain.
+    pub fn happened(self, then: i64, signed: i64) -> i64 {
+        if signed.saturating_sub(then) > TOLERATED { self.signed.max(signed) } else { then }
+    }
+
     /// A sentence about a clock that cannot be right.
     pub fn problem(self) -> Option<String> {
         (self.signed.saturating_sub(self.says) > TOLERATED).then(|| {
@@ -108,6 +115,15 @@ mod tests {
         assert_eq!(early.now(), SIGNED);
         let problem = early.problem().unwrap();
         assert!(problem.contains("says 1970-01-01") && problem.contains("last known good 2020-09-13"), "{problem}");
+    }
+
+    #[test]
+    fn what_a_clock_cannot_have_meant_counts_as_the_newest_moment_that_is_certain() {
+        let clock = Clock { says: SIGNED + 5000, signed: SIGNED, good_until: 0 };
+        assert_eq!(clock.happened(SIGNED - 900, SIGNED - 1000), SIGNED - 900, "it was dated well, whatever came later");
+        assert_eq!(clock.happened(SIGNED - 1599, SIGNED - 1000), SIGNED - 1599, "clocks differ a little");
+        assert_eq!(clock.happened(0, SIGNED - 1000), SIGNED);
+        assert_eq!(clock.happened(0, SIGNED + 70), SIGNED + 70, "what was installed by hand may be the newest");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use formats::Bytes;
 use formats::catalogue::{Catalogue, Entry, PackageId};
 use formats::depot::Setting;
-use formats::manifest::{Date, Effects};
+use formats::manifest::{Date, Effects, Manifest};
 use formats::plan::{self, Inventory, Plan, Rates, Row, Standing, Target, candidates};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,7 @@ pub fn inventory(
     who: String,
     model: Option<String>,
     licences: &Licences,
+    clock: Clock,
 ) -> Result<Inventory> {
     let base = facts.home().ok_or_else(|| Error::Usage("there is no whole base here to plan from".into()))?;
     let site = facts.active_site().and_then(|slot| facts.site.get(slot).manifest());
@@ -107,8 +108,9 @@ pub fn inventory(
     };
     let mut running = site.map(plan::Installed::of);
     if let (Some(running), Some(hours)) = (&mut running, site.and_then(|site| site.effects.soak_hours)) {
-        let since = facts.history.committed_at(running.build_id).and_then(|time| i64::try_from(time).ok());
-        running.soaks_until = since.map(|since| since.saturating_add(i64::from(hours).saturating_mul(3600)));
+        running.soaks_until = site
+            .and_then(|site| kept_since(facts, site, clock))
+            .map(|since| since.saturating_add(i64::from(hours).saturating_mul(3600)));
     }
     let hostname = facts.site_info().map(|site| site.hostname.as_str());
     Ok(Inventory {
@@ -124,6 +126,16 @@ pub fn inventory(
         entitled_until: licences.entitled_until(hostname),
         licences: licences.builds(),
     })
+}
+
+/// Since when clients can follow the site that runs: its commit here. The site was signed before that, and so was the base that was kept
+/// before it.
+fn kept_since(facts: &Facts, site: &Manifest, clock: Clock) -> Option<i64> {
+    let commit = facts.history.first_commit(site.build_id)?;
+    let before =
+        |base: &Manifest| facts.history.first_commit(base.build_id).is_some_and(|one| one.number < commit.number);
+    let base = facts.home().filter(|base| before(base)).map_or(0, |base| base.created);
+    Some(clock.happened(i64::try_from(commit.time).ok()?, site.created.max(base)))
 }
 
 /// The list.

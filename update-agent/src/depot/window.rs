@@ -65,6 +65,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_known_to_be_behind_opens_no_window() {
+        // By the clock on the wall it is open; by the newest signature it is three years later.
+        let shut = at(MONDAY_NOON + 3 * 31_556_952, 0).unwrap_err();
+        let text = shut.to_string();
+        assert_eq!(shut.code(), Code::OutsideWindow);
+        assert!(
+            text.starts_with("it is not known whether the maintenance window is open: the clock")
+                && text.contains("3 years"),
+            "{text}"
+        );
+        let none = Setting::default();
+        assert_eq!(
+            admitted(&none, Clock { says: 0, signed: MONDAY_NOON, good_until: 0 }, Duration::ZERO),
+            Ok(()),
+            "no window"
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_any_more_waits_and_what_never_fits_is_told_so() {
         assert_eq!(at(0, 0), Ok(()));
         assert_eq!(at(0, 2 * HOUR), Ok(()));

@@ -305,13 +305,13 @@ impl History {
         self.0.iter().filter_map(|record| record.entry.committed()).any(|release| release.build_id == build)
     }
 
-    /// When this build was first committed, as far as is remembered, seconds since 1970 by the machine's clock.
-    pub fn committed_at(&self, build: Digest) -> Option<u64> {
+    /// The first commit of this build, as far as is remembered.
+    pub fn first_commit(&self, build: Digest) -> Option<&Record> {
         let mut commits = self.0.iter().filter(|record| {
             let outcome = record.entry.outcome();
             outcome.is_some_and(|(release, _, outcome)| release.build_id == build && *outcome == Outcome::Committed)
         });
-        commits.next().map(|record| record.time)
+        commits.next()
     }
 
     /// True when another build was committed once under the number of this release.

@@ -72,8 +72,8 @@ impl Desk {
             (agent.facts()?, agent.licences(&self.licence_store())?)
         };
         let model = if workplace.is_image() { None } else { firmware_model() };
-        let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model, &licences)?;
         let clock = self.clock(&facts);
+        let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model, &licences, clock)?;
         Ok((setting, inventory, workplace, clock))
     }
 

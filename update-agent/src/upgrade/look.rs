@@ -40,7 +40,7 @@ pub fn look(
         return Ok(Seen { rest, story, way: Ok(Plan::default()), next_build: None, window: Ok(()), now });
     }
     let setting = places.setting()?;
-    let inventory = offer::inventory(facts, &setting, places.appliance_or_nobody(), model, licences)?;
+    let inventory = offer::inventory(facts, &setting, places.appliance_or_nobody(), model, licences, clock)?;
     let (way, next_build) = way(places, &inventory, upgrade, now);
     let first = way.as_ref().ok().and_then(|plan| plan.steps.first());
     let takes = match &rest {
