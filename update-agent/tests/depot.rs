@@ -665,6 +665,36 @@ fn an_upgrade_can_take_what_is_staged_and_leave_the_depot_alone() {
 }
 
 #[test]
+fn an_upgrade_without_the_depot_goes_among_what_is_staged_and_says_what_is_missing() {
+    let mut bench = Bench::new();
+    let site = needing(Kind::Site, 20, Some(">=2"), None);
+    for release in [&release(Kind::Base, 2), &site, &release(Kind::Site, 15)] {
+        bench.add(release);
+    }
+    bench.text(&["stage", "site/demo-site-20.0.0"], 0);
+    // The newest there is needs a base that is not here.
+    let text = bench.text(&["upgrade", "--offline"], 5);
+    assert!(
+        text.contains("the way needs what is not staged: base/demo-base-2.0.0; stage it") && text.contains("[blocked]"),
+        "{text}"
+    );
+    let text = bench.text(&["upgrade", "--offline", "--to", "site/demo-site-20.0.0"], 5);
+    assert!(text.contains("not staged: base/demo-base-2.0.0; stage it"), "{text}");
+    assert_eq!(bench.desk.wanted().unwrap(), None);
+    // What is here and leads further is taken, and what is not is told.
+    bench.text(&["stage", "site/demo-site-15.0.0"], 0);
+    let text = bench.text(&["upgrade", "--offline"], 0);
+    for wanted in ["1. install site/demo-site-15.0.0", "there is more that is not staged: base/demo-base-2.0.0"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    let kept = bench.desk.wanted().unwrap().unwrap();
+    assert_eq!((kept.to.len(), kept.among.len(), kept.offline), (1, 1, true));
+    assert_eq!((bench.turn(), bench.turn()), (Turn::Moved, Turn::Moved));
+    let staged = bench.text(&["staged"], 0);
+    assert!(!staged.contains("demo-site 15.0.0") && staged.contains("demo-site 20.0.0"), "{staged}");
+}
+
+#[test]
 fn leaving_clients_no_time_needs_a_reason_which_the_history_keeps() {
     let mut bench = Bench::new();
     bench.add(&release(Kind::Site, 20));

@@ -100,6 +100,12 @@ pub enum Trouble {
     /// There is no way to a package.
     #[error(transparent)]
     Blocked(Box<formats::plan::Blocked>),
+    /// Some of it is not staged, and the depot is not to be asked.
+    #[error(
+        "the way needs what is not staged: {0}; stage it with \"update-agent stage\", or with a path bundle that carries it, or upgrade \
+         without --offline"
+    )]
+    NotAllStaged(String),
     /// The same, with the reason in words.
     #[error("{0}")]
     NotYet(String),
@@ -164,7 +170,7 @@ impl Trouble {
                 depot_code(refusal.why)
             }
             Self::Damaged { .. } => Code::DepotDamaged,
-            Self::Blocked(_) | Self::NotYet(_) => Code::Blocked,
+            Self::Blocked(_) | Self::NotYet(_) | Self::NotAllStaged(_) => Code::Blocked,
             Self::NotOffered { .. } => Code::NotOffered,
             Self::NotInDepot(_) => Code::NotFound,
             Self::UnknownToBase { .. } => Code::UnknownToBase,

@@ -23,6 +23,7 @@ use crate::depot::offer::{self, Wanted, Way};
 use crate::depot::store::{Attempt, Known};
 use crate::error::{Error, Result};
 use crate::lifecycle::silent;
+use crate::workplace::Workplace;
 
 /// What is being taken in: a bundle, and what was learnt from it.
 struct Arrival {
@@ -154,13 +155,14 @@ impl Desk {
     }
 
     /// Removes what is staged of these packages.
-    pub(super) fn discard_all(&self, packages: &[PackageId]) -> Result<()> {
+    pub(super) fn discard_all(&self, workplace: &Workplace, packages: &[PackageId]) -> Result<()> {
         if packages.is_empty() {
             return Ok(());
         }
         let known = self.depot.known()?;
         let entries: Vec<&Entry> = packages.iter().filter_map(|id| known.catalogue.entries().get(id)).collect();
-        let mut staged = self.staged()?.into_iter().filter(|one| entries.iter().any(|entry| one.is(entry)));
+        let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
+        let mut staged = staged.into_iter().filter(|one| entries.iter().any(|entry| one.is(entry)));
         staged.try_for_each(|one| self.staging().discard(&one.id))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What is kept is an intent and nothing else; [`super::upgrade`] follows it.
 
-use formats::catalogue::PackageId;
+use formats::catalogue::{Entry, PackageId};
 use formats::depot::Setting;
 use formats::plan::{Inventory, Plan};
 
@@ -10,6 +10,7 @@ use super::desk::Desk;
 use crate::api;
 use crate::command::install::firmware_model;
 use crate::depot::clock::Clock;
+use crate::depot::offer::Way;
 use crate::depot::window::{Shut, admitted};
 use crate::depot::{Trouble, offer};
 use crate::error::{Error, Result};
@@ -29,13 +30,38 @@ impl Desk {
         let mut steps = if order.offline { Vec::new() } else { self.check()? };
         self.none_under_way(&self.look()?)?;
         let wanted = offer::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
-        let way = self.plan(&wanted)?;
+        let way = if order.offline { self.staged_way(&wanted)? } else { self.plan(&wanted)? };
         steps.extend(way.sentences);
         if !way.plan.steps.is_empty() {
             let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
-            steps.push(self.keep_upgrade(to, Vec::new(), order, by)?);
+            let among = if order.offline { packages(&way.plan) } else { Vec::new() };
+            steps.push(self.keep_upgrade(to, among, order, by)?);
         }
         Ok(steps)
+    }
+
+    /// The way among what is staged, and what is missing for the one that everything there is would allow.
+    fn staged_way(&self, wanted: &offer::Wanted) -> Result<Way> {
+        let (_, inventory, workplace, clock) = self.place_in_fleet()?;
+        let known = self.depot.known()?;
+        let staged = self.staging().list(&self.package_trust(workplace.trust())?, &self.program)?;
+        let here = |entry: &Entry| staged.iter().any(|one| one.is(entry));
+        let way = offer::way_with(&known.catalogue, &inventory, wanted, clock.now(), here);
+        let whole = match offer::way(&known.catalogue, &inventory, wanted, clock.now()) {
+            Ok(whole) => packages(&whole.plan),
+            // Then there is none among a part of it either, and this says why.
+            Err(problem) => return Err(problem),
+        };
+        let missing = whole.into_iter().filter(|id| !known.catalogue.entries().get(id).is_some_and(here));
+        let missing: Vec<PackageId> = missing.collect();
+        match way {
+            Ok(way) if missing.is_empty() => Ok(way.estimated(workplace.agent(&silent).facts()?.rates())),
+            Ok(mut way) if !way.plan.steps.is_empty() => {
+                way.sentences.push(format!("there is more that is not staged: {}", listed(&missing)));
+                Ok(way.estimated(workplace.agent(&silent).facts()?.rates()))
+            }
+            _ => Err(Trouble::NotAllStaged(listed(&missing)).into()),
+        }
     }
 
     /// What may be begun now although nobody asked for it, by what is known of the depot; nothing while an upgrade is under way, while
@@ -86,8 +112,7 @@ impl Desk {
     /// Begins to follow the way of a bundle, whose packages are staged.
     pub(super) fn begin_bundle(&self, way: &Plan, accept_eula: bool, by: &str) -> Result<String> {
         let order = api::Upgrade { accept_eula, offline: true, ..api::Upgrade::default() };
-        let among = way.steps.iter().map(|step| step.package.clone()).collect();
-        self.keep_upgrade(upgrade::ends(way), among, &order, by)
+        self.keep_upgrade(upgrade::ends(way), packages(way), &order, by)
     }
 
     fn keep_upgrade(
@@ -166,4 +191,12 @@ impl Desk {
     pub(super) fn upgrades(&self) -> Store {
         Store::new(&self.data)
     }
+}
+
+fn packages(plan: &Plan) -> Vec<PackageId> {
+    plan.steps.iter().map(|step| step.package.clone()).collect()
+}
+
+fn listed(packages: &[PackageId]) -> String {
+    packages.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

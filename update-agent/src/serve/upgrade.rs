@@ -283,7 +283,7 @@ impl Road for Desk {
             log(&format!("the upgrade to {} has come to its end", kept.goal()));
         }
         // What a bundle brought was for this, and is installed. What cannot be removed stays staged, and is listed so.
-        if let Err(problem) = self.discard_all(&kept.among) {
+        if let Err(problem) = self.discard_all(&workplace, &kept.among) {
             log(&problem.to_string());
         }
         self.upgrades().remove()
