@@ -152,6 +152,8 @@ codes! {
     /// Health checks fail.
     Unhealthy = "unhealthy", 5;
 
+    /// No more packages are staged.
+    TooManyStaged = "too-many-staged", 5;
     /// An upgrade goes no further by itself.
     UpgradeStopped = "upgrade-stopped", 5;
     /// An upgrade is under way already.

@@ -149,6 +149,18 @@ pub enum Error {
         /// Where.
         place: std::path::PathBuf,
     },
+    /// There is an end to what may be staged.
+    #[error(
+        "{name} is not staged: {count} packages are, and more than {most} are not kept; remove some with \"update-agent discard\""
+    )]
+    TooManyStaged {
+        /// What was to be staged.
+        name: String,
+        /// How many are.
+        count: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// What is kept of an upgrade is not understood.
     #[error(
         "\"{}\" is not understood: it is damaged, or of a newer agent; \"update-agent upgrade --cancel\" removes it", .0.display()
@@ -252,6 +264,7 @@ impl Error {
             Self::StillAtWork { .. } => Code::StillAtWork,
             Self::TermsNotAccepted { .. } => Code::EulaNotAccepted,
             Self::NoRoom { .. } => Code::NoSpace,
+            Self::TooManyStaged { .. } => Code::TooManyStaged,
             Self::Kept(_) => Code::Malformed,
             Self::UpgradeUnderWay(_) => Code::UpgradeUnderWay,
             Self::NoUpgrade => Code::NoUpgrade,

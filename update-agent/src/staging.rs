@@ -81,6 +81,9 @@ impl Staging {
         let (id, release) = (id(&checked), Release::from(checked.verified().manifest()));
         drop(checked);
         self.prepare()?;
+        // The same package once more takes the place of itself.
+        let more = usize::from(!self.path(&id)?.exists());
+        self.check_count(name, more)?;
         self.check_room(name, length)?;
         file.rewind().doing(|| format!("read {name}"))?;
         let beside = self.folder.join(UNFINISHED);
@@ -109,6 +112,7 @@ impl Staging {
         for other in self.parts()?.into_iter().filter(|other| *other != path) {
             plain_file::remove_if_there(&other).doing(|| format!("remove \"{}\"", other.display()))?;
         }
+        self.check_count(name, 1)?;
         self.check_room(name, missing(&path))?;
         Ok(path)
     }
@@ -148,9 +152,10 @@ impl Staging {
         Ok(())
     }
 
-    /// Refuses before the first byte what has no room for its last one. `name` names all of it.
-    pub fn room_for_all(&self, name: &str, length: Bytes) -> Result<()> {
+    /// Refuses before the first byte what has no room for its last one, or has too many packages. `name` names all of it.
+    pub fn room_for_all(&self, name: &str, count: usize, length: Bytes) -> Result<()> {
         self.prepare()?;
+        self.check_count(name, count)?;
         self.check_room(name, length)
     }
 
@@ -164,7 +169,7 @@ impl Staging {
         (trust, program): (&TrustStore, &Program),
         progress: Progress<'_>,
     ) -> Result<(String, Release)> {
-        self.room_for_all(name, target.length)?;
+        self.room_for_all(name, 1, target.length)?;
         let beside = self.folder.join(UNFINISHED);
         let mut from = Hashed { from, hasher: Hasher::default() };
         let copied = self.copy(&mut from, &beside, target.length, name, progress);
@@ -209,6 +214,18 @@ impl Staging {
 
     /// All of them, sorted by id.
     pub fn list(&self, trust: &TrustStore, program: &Program) -> Result<Vec<Staged>> {
+        let mut ids = self.ids()?;
+        // Only somebody else can have put more there.
+        ids.truncate(MOST);
+        Ok(ids.into_iter().map(|id| self.describe(id, trust, program)).collect())
+    }
+
+    /// Whether there are none. Costs no process.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.ids()?.is_empty())
+    }
+
+    fn ids(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.folder) {
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.doing(|| format!("list \"{}\"", self.folder.display()))?,
@@ -218,8 +235,16 @@ impl Staging {
             .filter(|id| is_id(id))
             .collect();
         ids.sort();
-        ids.truncate(LISTED);
-        Ok(ids.into_iter().map(|id| self.describe(id, trust, program)).collect())
+        Ok(ids)
+    }
+
+    /// What is staged is listed by opening each, so there is an end to it.
+    fn check_count(&self, name: &str, more: usize) -> Result<()> {
+        let count = self.ids()?.len();
+        if count.saturating_add(more) <= MOST {
+            return Ok(());
+        }
+        Err(Error::TooManyStaged { name: name.into(), count, most: MOST })
     }
 
     fn describe(&self, id: String, trust: &TrustStore, program: &Program) -> Staged {
@@ -329,8 +354,8 @@ fn shown(id: &str) -> String {
 
 /// Room on the data partition that staging leaves to journal and application.
 const RESERVE: Bytes = Bytes(16 << 20);
-/// More packages are not listed: each costs a process.
-const LISTED: usize = 32;
+/// More packages are not staged, because listing one costs a process; a path bundle has no more either.
+pub const MOST: usize = 256;
 const ENDING: &str = ".pkg";
 /// Of a package that is being fetched.
 const PART: &str = ".part";

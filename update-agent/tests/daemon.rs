@@ -443,6 +443,62 @@ fn packages_are_staged_listed_installed_by_id_and_discarded() {
 }
 
 #[test]
+fn what_was_kept_is_not_staged_any_more_and_what_was_not_stays() {
+    let bench = Bench::new();
+    let desk = desk(bench.directory.path(), Program::at(AGENT));
+    let site = bench.package("site.pkg", &release(Kind::Site, 20));
+    for package in [&bench.base(2), &site] {
+        text(&bench.run(&["stage", shown(package)]), 0);
+    }
+    let mut cleared = None;
+    let staged = || -> Vec<String> {
+        let staged = bench.get("/v1/staged");
+        let versions = staged.as_array().unwrap().iter().map(|one| one["release"]["version"].as_str().unwrap());
+        let mut versions: Vec<String> = versions.map(Into::into).collect();
+        versions.sort();
+        versions
+    };
+    desk.clear_kept(&mut cleared).unwrap();
+    assert_eq!(staged(), ["2.0.0", "20.0.0"]);
+    // A base that waits for its restart was not kept. On an image a site is, as soon as it is installed and said to be good.
+    for package in [&bench.base(2), &site] {
+        text(&bench.run(&["install", shown(package)]), 0);
+    }
+    text(&bench.run(&["commit"]), 0);
+    desk.clear_kept(&mut cleared).unwrap();
+    assert_eq!(staged(), ["2.0.0"]);
+    // As after a power cut before it, or after a copy of what was kept was staged once more: it is found out anew.
+    text(&bench.run(&["stage", shown(&site)]), 0);
+    desk.clear_kept(&mut cleared).unwrap();
+    assert_eq!(staged(), ["2.0.0", "20.0.0"], "nothing happened since");
+    desk.clear_kept(&mut None).unwrap();
+    desk.clear_kept(&mut None).unwrap();
+    assert_eq!(staged(), ["2.0.0"]);
+}
+
+#[test]
+fn as_many_packages_as_may_be_staged_are_listed_and_one_more_is_refused() {
+    let bench = Bench::new();
+    let folder = bench.path("data/bulkhead/staged");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..255 {
+        fs::write(folder.join(format!("{number:016x}.pkg")), "rubbish").unwrap();
+    }
+    let (two, three) = (bench.base(2), bench.base(3));
+    text(&bench.run(&["stage", shown(&two)]), 0);
+    assert_eq!(bench.get("/v1/staged").as_array().unwrap().len(), 256);
+    let output = text(&bench.run(&["stage", shown(&three)]), 5);
+    assert!(
+        output.contains("256 packages are") && output.contains("discard") && output.contains("[too-many-staged]"),
+        "{output}"
+    );
+    // The same once more takes no place.
+    text(&bench.run(&["stage", shown(&two)]), 0);
+    text(&bench.run(&["discard", "0000000000000000"]), 0);
+    text(&bench.run(&["stage", shown(&three)]), 0);
+}
+
+#[test]
 fn what_lies_among_the_staged_packages_is_not_believed() {
     let bench = Bench::new();
     let folder = bench.path("data/bulkhead/staged");

@@ -25,11 +25,13 @@ use crate::workplace::{Workplace, now};
 pub fn start(desk: Desk) -> Result<()> {
     let thread = thread::Builder::new().name("calendar".into());
     let started = thread.spawn(move || {
-        let (mut calendar, mut said) = (Calendar::default(), String::new());
+        let (mut calendar, mut said, mut cleared) = (Calendar::default(), String::new(), None);
         loop {
             thread::sleep(LOOK);
             let up = uptime(&fs::read_to_string("/proc/uptime").unwrap_or_default());
-            if let Err(problem) = desk.look_into(&mut calendar, up) {
+            // The one does not wait for the other: a check may be what puts right why nothing could be cleared away.
+            let looked = desk.look_into(&mut calendar, up);
+            if let Err(problem) = desk.clear_kept(&mut cleared).and(looked) {
                 // The same sentence twice a minute would bury every other.
                 let problem = format!("nothing is done by itself: {problem}");
                 if problem != said {

@@ -224,7 +224,7 @@ impl Desk {
         let length = missing.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size.0));
         let progress = |phase, done, of| hand.show(phase, done, of);
         if !missing.is_empty() {
-            self.staging().room_for_all(&format!("what {} carries", bundle.name()), Bytes(length))?;
+            self.staging().room_for_all(&format!("what {} carries", bundle.name()), missing.len(), Bytes(length))?;
         }
         let stage = |entry: &&Entry| {
             let (id, name) = (entry.id(), entry.id().target());

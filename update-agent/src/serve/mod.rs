@@ -15,6 +15,7 @@ mod desk_depot;
 mod desk_licence;
 mod desk_mail;
 mod desk_notes;
+mod desk_staged;
 mod desk_upgrade;
 pub mod duties;
 pub mod job;
