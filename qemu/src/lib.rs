@@ -33,6 +33,7 @@ pub mod guest;
 pub mod junit;
 mod log;
 pub mod machine;
+pub mod mail;
 pub mod monitor;
 pub mod network;
 pub mod pattern;

@@ -39,6 +39,15 @@ enum Verb {
     DepotConnection {
         /// Folder with the order and the log
         state: PathBuf,
+        /// The guest speaks TLS
+        #[arg(long)]
+        tls: bool,
+    },
+    /// Take one letter of a guest; the emulator starts it
+    #[command(name = qemu::mail::VERB, hide = true)]
+    MailConnection {
+        /// Folder for the letters
+        state: PathBuf,
     },
     /// Say whether this machine can run guests under KVM, by running one
     Probe,
@@ -66,8 +75,13 @@ fn main() -> ExitCode {
         Verb::PowerCut(power_cut) => power_cut.run(),
         Verb::Scenario(scenarios) => scenarios.run(),
         Verb::Forge(forge) => qemu::forge::forge(&forge.package, &forge.output, &forge.keys, forge.fault),
-        Verb::DepotConnection { state } => {
-            qemu::depot::connection::serve(&state, std::io::stdin(), std::io::stdout());
+        Verb::DepotConnection { state, tls } => {
+            let serve = if tls { qemu::depot::connection::serve_encrypted } else { qemu::depot::connection::serve };
+            serve(&state, std::io::stdin(), std::io::stdout());
+            Ok(())
+        }
+        Verb::MailConnection { state } => {
+            qemu::mail::serve(&state, std::io::stdin(), std::io::stdout());
             Ok(())
         }
         Verb::Probe => {

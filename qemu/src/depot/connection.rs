@@ -1,6 +1,6 @@
 //! One connection of a guest to the depot: a request on standard input, the file on standard output, then the end.
 //!
-//! Plain HTTP/1.1 with `GET` and ranges to the end of the file, as much as clients of depots need. Only plain names below the folder
+//! HTTP/1.1 with `GET` and ranges to the end of the file, as much as clients of depots need. Only plain names below the folder
 //! are served. Standard error leads to the guest as well: nothing is ever printed there.
 
 use std::fs::{File, OpenOptions};
@@ -8,19 +8,49 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{LOG, ORDER, Order};
+use super::{LOG, ORDER, Order, tls};
 
-/// Serves one request as the order in `state` says. What fails ends the connection: the guest sees that it broke off.
-pub fn serve(state: &Path, mut input: impl Read, mut output: impl Write) {
-    // The guest sees the same end from its side, and nobody else listens.
-    drop(answer(state, &mut input, &mut output));
+/// Both directions of a connection.
+struct Both<R, W>(R, W);
+
+impl<R: Read, W> Read for Both<R, W> {
+    fn read(&mut self, piece: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(piece)
+    }
 }
 
-fn answer(state: &Path, input: &mut impl Read, output: &mut impl Write) -> std::io::Result<()> {
+impl<R, W: Write> Write for Both<R, W> {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        self.1.write(piece)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.1.flush()
+    }
+}
+
+/// Serves one request as the order in `state` says. What fails ends the connection: the guest sees that it broke off.
+pub fn serve(state: &Path, input: impl Read, output: impl Write) {
+    // The guest sees the same end from its side, and nobody else listens.
+    drop(answer(state, &mut Both(input, output)));
+}
+
+/// The same, encrypted.
+pub fn serve_encrypted(state: &Path, input: impl Read, output: impl Write) {
+    let Ok(mut stream) = tls::encrypted(state, Both(input, output)) else { return };
+    drop(answer(state, &mut stream));
+    stream.conn.send_close_notify();
+    drop(stream.flush());
+}
+
+fn answer(state: &Path, stream: &mut (impl Read + Write)) -> std::io::Result<()> {
     let Some(order) = order(state) else { return Ok(()) };
-    let head = head(input)?;
+    let head = head(stream)?;
+    let output = stream;
     let Some((path, from)) = request(&head) else { return refuse(output, "400 Bad Request") };
-    let Some(mut file) = plain(&order.folder, path).and_then(|path| File::open(path).ok()) else {
+    let authority = tls::AUTHORITIES.into_iter().find(|name| path.strip_prefix('/') == Some(*name));
+    let place = authority.map_or_else(|| plain(&order.folder, path), |name| Some(state.join(name)));
+    let Some(mut file) = place.and_then(|path| File::open(path).ok()) else {
         return refuse(output, "404 Not Found");
     };
     let length = file.metadata()?.len();

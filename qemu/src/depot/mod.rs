@@ -1,10 +1,12 @@
-//! A depot for a guest: the emulator answers at `http://10.0.2.100/` with the files of a folder, and nothing else of the host is there.
+//! A depot for a guest: the emulator answers at `http://10.0.2.100/` with the files of a folder, and nothing else of the host is there;
+//! where that is wanted also at `https://10.0.2.100/` ([`tls`]).
 //!
 //! The emulator starts a program for each connection of the guest ([`connection`]), so no port of the host is taken and two guests
 //! never meet. What that program may do, and what it did, are two files: the order, replaced by a rename and looked at before each
 //! piece, and a log to which each piece adds a line. Whether the files are a depot is not known here.
 
 pub mod connection;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,13 @@ impl Depot {
         vec![text(program), VERB.to_owned(), text(self.state.path())]
     }
 
+    /// The same for each encrypted connection. Certificates are made for it.
+    pub fn encrypted_command(&self, program: &Path) -> Result<Vec<String>> {
+        let address = ENCRYPTED.split(':').next().unwrap_or_default();
+        tls::prepare(self.state.path(), address)?;
+        Ok([self.command(program), vec![TLS.to_owned()]].concat())
+    }
+
     /// What was sent of the files whose path has `pattern`, since the beginning.
     pub fn sent(&self, pattern: &Pattern) -> Result<Sent> {
         let path = self.state.path().join(LOG);
@@ -107,8 +116,12 @@ fn counted(log: &str, pattern: &Pattern) -> Sent {
 
 /// The subcommand of `bulkhead-vm` that serves a connection.
 pub const VERB: &str = "depot-connection";
+/// Its option for an encrypted connection.
+const TLS: &str = "--tls";
 /// Where the guest finds the depot.
 pub const ADDRESS: &str = "10.0.2.100:80";
+/// And where with HTTPS.
+pub const ENCRYPTED: &str = "10.0.2.100:443";
 const ORDER: &str = "order.json";
 const LOG: &str = "log";
 

@@ -43,6 +43,8 @@ pub struct Scenario {
     pub network: bool,
     /// What the guest finds at [`crate::depot::ADDRESS`].
     pub depot: Option<DepotSpec>,
+    /// Whether a mail server answers it at [`crate::mail::ADDRESS`].
+    pub mailbox: bool,
     /// What the machine starts from.
     pub disk: DiskSpec,
     /// What else is attached.
@@ -69,6 +71,8 @@ pub struct DepotSpec {
     pub folder: String,
     /// Most bytes each second.
     pub rate: Option<Bytes>,
+    /// It answers at [`crate::depot::ENCRYPTED`] too.
+    pub https: bool,
 }
 
 /// A further disk.
@@ -189,6 +193,15 @@ pub enum Action {
         depot: String,
         /// The drive that becomes the stick.
         drive: String,
+    },
+    /// Looks at the letters the guest has sent since the beginning.
+    Mail {
+        /// So many, and no more.
+        letters: usize,
+        /// Each must be in a line of the last one.
+        prints: Vec<Pattern>,
+        /// Looked at again until there are so many; without it once.
+        within: Option<Limit>,
     },
     /// Changes a disk of the machine, which must be off.
     Change {

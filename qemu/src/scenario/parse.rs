@@ -41,6 +41,7 @@ impl Scenario {
             let line = line_and_column(text, span.start).0;
             let action = action(written.into_inner()).and_then(|action| known_drive(action, &drives));
             let action = action.and_then(|action| has_depot(action, file.depot.is_some()));
+            let action = action.and_then(|action| has_mailbox(action, file.mailbox));
             steps.push(Step { line, action: action.map_err(at(span))? });
         }
         let whole = |wrong: &str| Error::Input(format!("{name}: {wrong}"));
@@ -55,7 +56,11 @@ impl Scenario {
             let wrong = "without a network card no depot is reached; leave one of the two out".to_owned();
             if network { Ok(depot.into_inner()) } else { Err(at(depot.span())(wrong)) }
         });
-        let depot = depot.transpose()?.map(|depot| DepotSpec { folder: depot.folder, rate: depot.rate });
+        let depot =
+            depot.transpose()?.map(|depot| DepotSpec { folder: depot.folder, rate: depot.rate, https: depot.https });
+        if !network && file.mailbox {
+            return Err(whole("without a network card no letter is sent; leave \"network\" or \"mailbox\" out"));
+        }
         let firmware = file.firmware.unwrap_or_else(|| FirmwareName::ALL.to_vec());
         if firmware.is_empty() {
             return Err(whole("\"firmware\" is an empty list; leave it out for bios, uefi and secure-boot"));
@@ -71,6 +76,7 @@ impl Scenario {
             ports: file.ports,
             network,
             depot,
+            mailbox: file.mailbox,
             disk: DiskSpec { image: file.disk.image, size: file.disk.size, bus: file.disk.bus },
             drives,
             steps,
@@ -148,6 +154,7 @@ fn action(step: raw::Step) -> std::result::Result<Action, Wrong> {
             Action::Sent { path: pattern(step.sent.ok_or("\"sent\" is missing")?)?, percent, within }
         }
         "answer" => Action::Answer { depot: text(step.answer), drive },
+        "mail" => Action::Mail { letters: step.mail.unwrap_or_default(), prints: patterns(step.prints)?, within },
         "flip-byte" => change(Change::FlipByte(spot(text(step.flip_byte), step.offset)?)),
         "zero" => {
             let length = step.length.ok_or("\"zero\" needs a \"length\", such as \"64KiB\"")?;
@@ -228,6 +235,14 @@ fn has_depot(action: Action, depot: bool) -> std::result::Result<Action, Wrong> 
         Action::Depot { .. } | Action::Sent { .. } if !depot => {
             Err("there is no depot; describe it with [depot] and its \"folder\"".to_owned())
         }
+        action => Ok(action),
+    }
+}
+
+/// Refuses steps about letters that nobody takes.
+fn has_mailbox(action: Action, mailbox: bool) -> std::result::Result<Action, Wrong> {
+    match action {
+        Action::Mail { .. } if !mailbox => Err("nobody takes letters; say mailbox = true".to_owned()),
         action => Ok(action),
     }
 }

@@ -178,14 +178,28 @@ fn what_is_wrong_outside_the_steps_is_refused_too() {
 fn a_depot_is_a_folder_that_steps_switch_and_measure() {
     let text = "title = \"t\"\nsteps = [\n{ depot = \"off\" },\n{ depot = \"on\", rate = \"1MiB\" },\n\
         { sent = [\"demo\", \".pkg\"], percent = [30, 60], within = \"1 min\" },\n]\n\
-        [disk]\nimage = \"$first\"\n[depot]\nfolder = \"$depot\"\nrate = \"400KiB\"\n";
+        [disk]\nimage = \"$first\"\n[depot]\nfolder = \"$depot\"\nrate = \"400KiB\"\nhttps = true\n";
     let scenario = Scenario::parse(text, "x.toml").unwrap();
-    assert_eq!(scenario.depot, Some(DepotSpec { folder: "$depot".to_owned(), rate: Some(Bytes(400 << 10)) }));
+    let wanted = DepotSpec { folder: "$depot".to_owned(), rate: Some(Bytes(400 << 10)), https: true };
+    assert_eq!(scenario.depot, Some(wanted));
     assert!(scenario.network);
     let shown: Vec<_> = scenario.steps.iter().map(|step| step.action.to_string()).collect();
     assert_eq!(shown, ["depot off", "depot on, 1 MiB each second", "sent 30 to 60 % of \"demo\" and \".pkg\""]);
     let without = Scenario::parse(&format!("network = false\nsteps = [{{ power = \"on\" }}]\n{HEAD}"), "x.toml");
     assert!(!without.unwrap().network);
+}
+
+#[test]
+fn letters_are_counted_only_where_somebody_takes_them() {
+    let text = |keys: &str| format!("{keys}steps = [{{ mail = 1, prints = [\"Size: \"] }}]\n{HEAD}");
+    let parse = |keys: &str| Scenario::parse(&text(keys), "x.toml");
+    assert_eq!(
+        parse("mailbox = true\n").unwrap().steps[0].action.to_string(),
+        "mail: 1 sent, the last with \"Size: \""
+    );
+    assert!(parse("").unwrap_err().to_string().contains("say mailbox = true"));
+    let without = parse("mailbox = true\nnetwork = false\n").unwrap_err().to_string();
+    assert!(without.contains("without a network card no letter is sent"), "{without}");
 }
 
 #[test]

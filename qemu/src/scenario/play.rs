@@ -10,6 +10,7 @@ use super::disks::Disks;
 use super::shell::Shell;
 use super::{Action, Fact, Files, Limit, Power, Run, Scenario, Step, answer};
 use crate::console::Found;
+use crate::mail::Mailbox;
 use crate::{Depot, Error, Firmware, Guest, Machine, Pattern, Result, Verdict};
 
 /// What a run needs besides the scenario.
@@ -81,6 +82,7 @@ struct Bench<'a> {
     disks: Disks,
     machine: Machine,
     depot: Option<Depot>,
+    mailbox: Option<Mailbox>,
     guest: Option<Guest>,
     shell: Shell,
     /// How often it was switched on.
@@ -105,9 +107,16 @@ impl<'a> Bench<'a> {
         let depot = depot.transpose()?;
         if let Some(depot) = &depot {
             machine = machine.answer(crate::depot::ADDRESS, &depot.command(setting.program));
+            if scenario.depot.as_ref().is_some_and(|spec| spec.https) {
+                machine = machine.answer(crate::depot::ENCRYPTED, &depot.encrypted_command(setting.program)?);
+            }
+        }
+        let mailbox = scenario.mailbox.then(Mailbox::new).transpose()?;
+        if let Some(mailbox) = &mailbox {
+            machine = machine.answer(crate::mail::ADDRESS, &mailbox.command(setting.program));
         }
         let name = format!("{}.{}", scenario.name, setting.firmware);
-        Ok(Self { setting, name, disks, machine, depot, guest: None, shell: Shell::default(), starts: 0 })
+        Ok(Self { setting, name, disks, machine, depot, mailbox, guest: None, shell: Shell::default(), starts: 0 })
     }
 
     fn perform(&mut self, action: &Action) -> Result<Remark> {
@@ -130,6 +139,7 @@ impl<'a> Bench<'a> {
             }
             Action::Depot { on, rate } => self.depot()?.switch(*on, *rate)?,
             Action::Sent { path, percent, within } => return self.sent(path, *percent, *within).map(Some),
+            Action::Mail { letters, prints, within } => self.mail(*letters, prints, *within)?,
             Action::Answer { depot, drive } => {
                 let log = self.log();
                 let folder = self.setting.files.find_folder(depot, self.setting.folder)?;
@@ -189,6 +199,31 @@ impl<'a> Bench<'a> {
                 return Err(Error::Unexpected(format!("the depot sent {told}, which is not {least} to {most} %")));
             }
             std::thread::sleep(SOON);
+        }
+    }
+
+    /// Compares the letters that came, again until there are enough or the time is over. What is too much never becomes less.
+    fn mail(&mut self, wanted: usize, prints: &[Pattern], within: Option<Limit>) -> Result<()> {
+        let patience = match within {
+            Some(within) => within.patience(self.running()?),
+            None => Duration::ZERO,
+        };
+        let deadline = Instant::now() + patience;
+        loop {
+            let letters = self.mailbox.as_ref().map_or(Ok(Vec::new()), Mailbox::letters)?;
+            if letters.len() < wanted && Instant::now() < deadline {
+                std::thread::sleep(SOON);
+                continue;
+            }
+            let last = letters.last().map(String::as_str).unwrap_or_default();
+            let missing = prints.iter().find(|pattern| !last.lines().any(|line| pattern.matches(line)));
+            return match missing {
+                None if letters.len() == wanted => Ok(()),
+                None => {
+                    Err(Error::Unexpected(format!("{} letters came, not {wanted}; the last:\n{last}", letters.len())))
+                }
+                Some(pattern) => Err(Error::Unexpected(format!("the last letter has no line with {pattern}:\n{last}"))),
+            };
         }
     }
 

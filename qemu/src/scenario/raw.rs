@@ -17,6 +17,8 @@ pub struct File {
     #[serde(default)]
     pub ports: Vec<u16>,
     pub network: Option<bool>,
+    #[serde(default)]
+    pub mailbox: bool,
     pub depot: Option<Spanned<Depot>>,
     pub disk: Disk,
     #[serde(default)]
@@ -53,6 +55,8 @@ pub struct Drive {
 pub struct Depot {
     pub folder: String,
     pub rate: Option<Bytes>,
+    #[serde(default)]
+    pub https: bool,
 }
 
 /// A line, or part of one.
@@ -96,6 +100,8 @@ pub struct Step {
     pub sent: Option<Pattern>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flip_byte: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +158,7 @@ pub enum Offset {
 }
 
 /// What a step can do, and the further keys each may have.
-pub const ACTIONS: [(&str, &[&str]); 17] = [
+pub const ACTIONS: [(&str, &[&str]); 18] = [
     ("power", &["when", "within", "after", "clock"]),
     ("expect", &["not-before", "within"]),
     ("run", &["exit-code", "prints", "prints-not", "within"]),
@@ -164,6 +170,7 @@ pub const ACTIONS: [(&str, &[&str]); 17] = [
     ("depot", &["rate"]),
     ("sent", &["percent", "within"]),
     ("answer", &["drive"]),
+    ("mail", &["prints", "within"]),
     ("flip-byte", &["offset", "drive"]),
     ("zero", &["offset", "length", "drive"]),
     ("copy-partition", &["to", "drive"]),

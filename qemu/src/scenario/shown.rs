@@ -44,6 +44,10 @@ impl fmt::Display for Action {
             }
             Self::Sent { path, percent: (from, to), .. } => write!(f, "sent {from} to {to} % of {path}"),
             Self::Answer { depot, drive } => write!(f, "{depot} answers the key, on {drive}"),
+            Self::Mail { letters, prints, .. } => {
+                write!(f, "mail: {letters} sent")?;
+                list(f, ", the last with ", prints)
+            }
             Self::Change { drive, change } => write!(f, "{change} on {drive}"),
             Self::Exchange(drive) => write!(f, "disk and {drive} change places"),
             Self::Unchanged(drive) => write!(f, "{drive} is unchanged"),
