@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let target = Target { length: Bytes(length.parse()?), digest: digest.parse()?, custom: None };
     let program = Program::fetching(agent);
-    let download = Download { url, target: &target, to: Path::new(file), progress: &|_, _, _| {} };
+    let download = Download { url, target: &target, to: Path::new(file), progress: &|_, _, _| {}, still: &|| Ok(()) };
     let begun = Instant::now();
     download.run(&|| Fetcher::start(&program, &Means::default()))?;
     println!("{:.3}", begun.elapsed().as_secs_f64());
