@@ -16,6 +16,7 @@ use crate::error::chain;
 use crate::package::PackageFile;
 use crate::{Error, Result};
 
+mod ground;
 mod reach;
 
 /// One thing to see to.
@@ -29,20 +30,38 @@ pub struct Finding {
     pub problem: String,
 }
 
+/// How many pairs of a base and a site were looked at, on each model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tried {
+    /// So many.
+    pub pairs: u64,
+    /// So many were not: there are too many.
+    pub left_out: u64,
+}
+
 /// Everything that was found; empty: the depot is as it should be. `now` is in seconds since 1970.
 ///
 /// # Errors
 /// Only when the depot cannot be read at all.
 pub fn lint(depot: &Depot, now: i64) -> Result<Vec<Finding>> {
+    Ok(examine(depot, now)?.0)
+}
+
+/// The same, and how much was tried for it.
+///
+/// # Errors
+/// Those of [`lint`].
+pub fn examine(depot: &Depot, now: i64) -> Result<(Vec<Finding>, Tried)> {
     let state = match depot.state(Freshness::Waived) {
         Ok(state) => state,
         Err(error @ (Error::Verification(_) | Error::Format { .. })) => {
             let subject = depot.folder().display().to_string();
-            return Ok(vec![Finding { code: "metadata", subject, problem: chain(&error) }]);
+            return Ok((vec![Finding { code: "metadata", subject, problem: chain(&error) }], Tried::default()));
         }
         Err(error) => return Err(error),
     };
-    let mut findings = Vec::new();
+    let (mut findings, mut tried) = (Vec::new(), Tried::default());
     times(&state, now, &mut findings);
     files(depot, &state, &mut findings)?;
     match state.entries() {
@@ -51,13 +70,13 @@ pub fn lint(depot: &Depot, now: i64) -> Result<Vec<Finding>> {
                 package(depot, &state, entry, now, &mut findings)?;
             }
             listings(&state, &entries, &mut findings);
-            reach::reach(state.index(), &entries, &mut findings);
+            tried = reach::reach(state.index(), &entries, &mut findings);
         }
         Err(error) => findings.push(Finding { code: "entry", subject: "targets".into(), problem: chain(&error) }),
     }
     findings.sort();
     findings.dedup();
-    Ok(findings)
+    Ok((findings, tried))
 }
 
 fn times(state: &State, now: i64, findings: &mut Vec<Finding>) {

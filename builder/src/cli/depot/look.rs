@@ -42,12 +42,18 @@ impl Show {
 
 impl Lint {
     pub fn run(self) -> Result<()> {
-        let findings = lint::lint(&Depot::new(&self.directory), now()?)?;
+        let (findings, tried) = lint::examine(&Depot::new(&self.directory), now()?)?;
         if self.json {
-            output::line(format_args!("{:#}", json!({"format": 1, "findings": findings})))?;
+            output::line(format_args!("{:#}", json!({"format": 1, "findings": findings, "tried": tried})))?;
         } else {
             for one in &findings {
                 output::line(format_args!("{:<12} {}: {}", one.code, one.subject, one.problem))?;
+            }
+        }
+        if !self.json {
+            output::line(format_args!("tried {} pair(s) of base and site", tried.pairs))?;
+            if tried.left_out > 0 {
+                output::line(format_args!("left out {} more: a depot is followed to 8,388,608 pairs", tried.left_out))?;
             }
         }
         match findings.len() {
