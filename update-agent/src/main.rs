@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    download_key, factory_reset, health, history, install, licences, mail, network, notes, packages, simple, updates,
-    upgrade,
+    cert, download_key, factory_reset, health, history, install, licences, mail, network, notes, packages, simple,
+    updates, upgrade,
 };
 use update_agent::error::Result;
-use update_agent::{api, console, fetch, reader, serve, status};
+use update_agent::{api, certificates, console, fetch, reader, serve, status};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -69,12 +69,17 @@ enum Command {
     Upgrade(upgrade::Options),
     /// Say who is told about updates by mail, or send a test
     Mail(mail::Options),
+    /// Show, import, export, request and bind certificates
+    Cert(cert::Options),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
     /// Serve clients for another update-agent
     #[command(hide = true)]
     ServeApi,
+    /// Read certificates for another update-agent
+    #[command(hide = true)]
+    ReadCertificates,
     /// Take a package apart for another update-agent
     #[command(hide = true)]
     ReadPackage,
@@ -118,8 +123,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Notes(options) => notes::run(options),
         Command::Upgrade(options) => upgrade::run(options),
         Command::Mail(options) => mail::run(options),
+        Command::Cert(options) => cert::run(options),
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
+        Command::ReadCertificates => certificates::reader::run(),
         Command::ReadPackage => reader::child::run(),
     }
 }

@@ -676,6 +676,8 @@ fn real_answers_are_what_the_document_says() {
     let file = json!({ "package": { "file": package } });
     let licence = bench.package("licence.pkg", &licence_with(1, None, |_, _| {}));
     let id = formats::Digest::of(&release_with_terms(Kind::Base, 2, "Be kind.\n").manifest).short();
+    let (one, pem) = certificate_for("one.example");
+    let certificate = |check: bool| json!({ "file": base64(&pem), "check-only": check });
     let mut seen = 0;
     for (method, path, real, body) in [
         ("GET", "/v1/job", "/v1/job", Value::Null),
@@ -700,6 +702,28 @@ fn real_answers_are_what_the_document_says() {
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10" })),
+        ("POST", "/v1/certificates", "/v1/certificates", certificate(true)),
+        ("POST", "/v1/certificates", "/v1/certificates", certificate(false)),
+        ("POST", "/v1/certificates", "/v1/certificates", certificate(false)),
+        ("POST", "/v1/certificates", "/v1/certificates", json!({ "file": "AAAA" })),
+        ("POST", "/v1/signing-requests", "/v1/signing-requests", json!({ "names": ["one.example"] })),
+        ("POST", "/v1/signing-requests", "/v1/signing-requests", json!({ "renew": "self-signed" })),
+        ("GET", "/v1/certificates", "/v1/certificates", Value::Null),
+        ("POST", "/v1/certificates/bind", "/v1/certificates/bind", json!({ "certificate": one, "to": "default" })),
+        (
+            "POST",
+            "/v1/certificates/bind",
+            "/v1/certificates/bind",
+            json!({ "certificate": one, "to": { "name": "a.b" } }),
+        ),
+        ("POST", "/v1/certificates/export", "/v1/certificates/export", json!({ "of": one, "certificate": true })),
+        ("POST", "/v1/certificates/export", "/v1/certificates/export", json!({ "of": one, "key": true })),
+        ("GET", "/v1/certificates", "/v1/certificates", Value::Null),
+        ("DELETE", "/v1/certificates/{id}", &format!("/v1/certificates/{one}"), Value::Null),
+        ("POST", "/v1/certificates/unbind", "/v1/certificates/unbind", json!({ "to": { "name": "a.b" } })),
+        ("POST", "/v1/certificates/unbind", "/v1/certificates/unbind", json!({ "to": "default" })),
+        ("DELETE", "/v1/certificates/{id}", &format!("/v1/certificates/{one}"), Value::Null),
+        ("DELETE", "/v1/signing-requests/{id}", "/v1/signing-requests/00", Value::Null),
         ("POST", "/v1/rollback", "/v1/rollback", Value::Null),
         ("POST", "/v1/commit", "/v1/commit", Value::Null),
         ("GET", "/v1/history", "/v1/history", Value::Null),
@@ -722,8 +746,67 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 34);
+    assert_eq!(seen, 51);
     assert_eq!(document["openapi"], "3.1.0");
+}
+
+/// A certificate of its own with its key, PEM, and its fingerprint.
+fn certificate_for(host: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+    let fingerprint = formats::Digest::of(made.cert.der()).to_string();
+    (fingerprint, made.cert.pem() + &made.signing_key.serialize_pem())
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// The passphrase and the key of a certificate are nobody's business but the file's they end in.
+#[test]
+fn certificates_go_in_and_out_by_command_and_no_passphrase_is_told() {
+    let bench = Bench::new();
+    let (one, pem) = certificate_for("one.example");
+    fs::write(bench.path("one.pem"), &pem).unwrap();
+    fs::write(bench.path("word"), "correct horse\n").unwrap();
+    let (file, word) = (bench.path("one.pem"), bench.path("word"));
+    let run = |arguments: &[&str], code| text(&bench.run(&[&["cert"], arguments].concat()), code);
+    assert!(run(&["list"], 0).contains("shown to everybody, the appliance's own"));
+    let checked = run(&["import", shown(&file), "--check", "--name", "two.example"], 0);
+    assert!(checked.contains("[self-signed]") && checked.contains("it is not for \"two.example\""), "{checked}");
+    assert!(!run(&["list"], 0).contains("one.example"));
+    assert!(run(&["import", shown(&file)], 0).contains("is imported"));
+    assert!(run(&["import", shown(&file)], 5).contains("[certificate-known]"));
+    assert!(run(&["bind", &one[..8], "--name", "one.example"], 0).contains("those who ask for \"one.example\""));
+    assert!(run(&["delete", &one[..8]], 5).contains("[certificate-in-use]"));
+    let out = bench.path("out.p12");
+    let export = ["export", &one[..8], "--parts", "certificate,key", "--format", "pkcs12", "-o", shown(&out)];
+    assert!(run(&export, 5).contains("[not-confirmed]"));
+    let named = [&export[..], &["--passphrase-file", shown(&word)]].concat();
+    run(&named, 0);
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(run(&named, 6).contains("exists"), "nothing is overwritten");
+    let all = run(&["show", &one[..8]], 0);
+    assert!(all.contains(&one) && all.contains("private key: here") && !all.contains("not-exported"), "{all}");
+    run(&["unbind", "--name", "one.example"], 0);
+    run(&["delete", &one[..8]], 0);
+    assert!(run(&["import", shown(&out)], 4).contains("[wrong-passphrase]"));
+    assert!(run(&["import", shown(&out), "--passphrase-file", shown(&word)], 0).contains("is imported"));
+    assert!(run(&["csr", "one.example", "192.0.2.10"], 0).contains("BEGIN CERTIFICATE REQUEST"));
+    let id = bench.get("/v1/certificates")["signing-requests"][0]["id"].as_str().unwrap().to_owned();
+    run(&["delete", "--request", &id], 0);
+    for place in ["/v1/history", "/v1/job", "/v1/status", "/v1/certificates"] {
+        assert!(!bench.get(place).to_string().contains("correct horse"), "{place}");
+    }
+    // A file may be larger than any other request, and not without end.
+    let most = base64(&"x".repeat(1 << 20));
+    assert_eq!(bench.call("POST", "/v1/certificates", &json!({ "file": most }).to_string()).0, 422);
+    let more = base64(&"x".repeat(1200 << 10));
+    assert_eq!(bench.call("POST", "/v1/certificates", &json!({ "file": more }).to_string()).0, 413);
+    assert_eq!(
+        bench.call("POST", "/v1/certificates/bind", &json!({ "certificate": most, "to": "default" }).to_string()).0,
+        413
+    );
 }
 
 /// The status of an appliance needs one; its outermost fields need only the report of a start.

@@ -98,6 +98,37 @@ fn what_the_depot_offers_is_listed_with_a_sentence_each() {
     assert_eq!(list["attempt"]["problem"], Value::Null, "{list}");
 }
 
+/// The certificate that clients of the site's host name see is looked at before the site is installed, and stops nothing.
+#[test]
+fn a_plan_that_ends_with_a_site_says_whether_its_name_is_covered() {
+    let mut bench = Bench::new();
+    bench.add(&release(Kind::Base, 2));
+    bench.add(&needing(Kind::Site, 30, Some(">=2"), None));
+    bench.text(&["check"], 0);
+    let codes = || {
+        let way = bench.json(&["plan", "--to", "site/demo-site-30.0.0", "--json"]);
+        let findings = way["findings"].as_array().unwrap().iter();
+        findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(), ["self-signed"], "nothing is bound");
+    let text = bench.text(&["plan", "--to", "site/demo-site-30.0.0"], 0);
+    assert!(text.contains("no certificate is bound for \"demo.example\""), "{text}");
+    assert_eq!(bench.json(&["plan", "--to", "base/demo-base-2.0.0", "--json"])["findings"], Value::Array(Vec::new()));
+    for (name, wanted) in
+        [("other.example", &["name-mismatch"][..]), ("demo.example", &[]), ("*.example", &["name-mismatch"])]
+    {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let fingerprint = formats::Digest::of(made.cert.der()).to_string();
+        let file = bench.path("site.pem");
+        fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        bench.text(&["cert", "import", file.to_str().unwrap()], 0);
+        bench.text(&["cert", "bind", &fingerprint], 0);
+        let always = ["self-signed", "not-exported"].map(str::to_owned);
+        let told: Vec<String> = codes().into_iter().filter(|code| !always.contains(code)).collect();
+        assert_eq!(told, wanted, "{name}");
+    }
+}
+
 #[test]
 fn a_plan_says_every_step_and_a_blocked_one_what_comes_first() {
     let mut bench = Bench::new();

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::hurried::Hurried;
 use super::route::{self, problem};
-use super::{Envelope, MAX_ANSWER, MAX_REQUEST, Peer, Reply, channel};
+use super::{Envelope, MAX_ANSWER, MAX_REQUEST, MAX_UPLOAD, Peer, Reply, channel};
 use crate::code::Code;
 use crate::error::{Doing, Error, Result};
 use crate::reader::confine::{Limits, close_inherited, confine};
@@ -97,9 +97,10 @@ async fn converse(stream: UnixStream, keeper: Arc<Keeper>) {
 
 async fn answer(request: Request<Incoming>, peer: Peer, keeper: &Keeper) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let body = match timeout(PATIENCE, Limited::new(body, MAX_REQUEST).collect()).await {
+    let limit = route::limit(head.method.as_str(), head.uri.path());
+    let body = match timeout(PATIENCE, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return refusal(413, Code::TooLong, &format!("a body of more than {MAX_REQUEST} bytes")),
+        Ok(Err(_)) => return refusal(413, Code::TooLong, &format!("a body of more than {limit} bytes")),
         Err(_) => return refusal(408, Code::Truncated, "the body did not arrive in time"),
     };
     let request = match route::request(head.method.as_str(), head.uri.path(), &body) {
@@ -151,7 +152,7 @@ impl Keeper {
         };
         // A client that hangs up must not leave its place in the list behind.
         let _place = Place { keeper: self, id };
-        let message = channel::encode(&Envelope { id, peer, request }, MAX_REQUEST.saturating_mul(2)).ok()?;
+        let message = channel::encode(&Envelope { id, peer, request }, MAX_UPLOAD.saturating_mul(2)).ok()?;
         self.output.lock().await.write_all(&message).await.ok()?;
         receiver.await.ok()
     }

@@ -7,6 +7,7 @@
 //!
 //! [`route`] is the one table of what there is; [`client`] is the other end, for the commands.
 
+mod certificates;
 pub mod channel;
 pub mod child;
 pub mod client;
@@ -23,13 +24,17 @@ use serde_json::Value;
 
 use crate::error::Error;
 
+pub use crate::certificates::export::Wanted as ExportCertificate;
 pub use crate::depot::offer::Wanted;
+pub use certificates::{BindCertificate, ImportCertificate, SigningRequest, UnbindCertificate};
 pub use network::Network;
 
 /// The socket of an appliance.
 pub const SOCKET: &str = "/run/bulkhead/agent.sock";
 /// Longest request in bytes, with or without what HTTP puts around it.
 pub const MAX_REQUEST: usize = 64 << 10;
+/// The same where a file travels in it: a certificate with its key, 1 MiB, as base64.
+pub const MAX_UPLOAD: usize = 1536 << 10;
 /// Longest answer in bytes.
 pub const MAX_ANSWER: usize = 4 << 20;
 
@@ -103,6 +108,22 @@ pub enum Request {
     Network,
     /// Change that.
     SetNetwork(Network),
+    /// The certificates, what is to be said about them, and what is bound.
+    Certificates,
+    /// Take one in.
+    ImportCertificate(ImportCertificate),
+    /// Give one out.
+    ExportCertificate(ExportCertificate),
+    /// Remove one.
+    DeleteCertificate(String),
+    /// Have it shown to clients.
+    BindCertificate(BindCertificate),
+    /// Not any more.
+    UnbindCertificate(UnbindCertificate),
+    /// Make a key, and what an authority is asked to sign for it.
+    SigningRequest(SigningRequest),
+    /// Remove that.
+    DeleteSigningRequest(String),
 }
 
 /// A package: a file on this machine, one that is staged, or one of the depot.

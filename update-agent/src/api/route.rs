@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{FactoryReset, Install, Network, Package, Problem, Request, Rollback, Stage, Upgrade, Wanted};
+use super::{
+    BindCertificate, ExportCertificate, FactoryReset, ImportCertificate, Install, MAX_REQUEST, MAX_UPLOAD, Network,
+    Package, Problem, Request, Rollback, SigningRequest, Stage, UnbindCertificate, Upgrade, Wanted,
+};
 use crate::code::Code;
 
 /// One of the things a client can ask for.
@@ -15,7 +18,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 28] = [
+pub const ROUTES: [Route; 36] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -47,8 +50,49 @@ pub const ROUTES: [Route; 28] = [
     Route { method: "POST", path: "/v1/mail", request: |_, body| empty(body, Request::TestMail) },
     Route { method: "GET", path: "/v1/network", request: |_, _| Ok(Request::Network) },
     Route { method: "POST", path: "/v1/network", request: |_, body| json::<Network>(body).map(Request::SetNetwork) },
+    Route { method: "GET", path: "/v1/certificates", request: |_, _| Ok(Request::Certificates) },
+    Route {
+        method: "POST",
+        path: IMPORT,
+        request: |_, body| json::<ImportCertificate>(body).map(Request::ImportCertificate),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/certificates/export",
+        request: |_, body| json::<ExportCertificate>(body).map(Request::ExportCertificate),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/certificates/bind",
+        request: |_, body| json::<BindCertificate>(body).map(Request::BindCertificate),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/certificates/unbind",
+        request: |_, body| json::<UnbindCertificate>(body).map(Request::UnbindCertificate),
+    },
+    Route {
+        method: "DELETE",
+        path: "/v1/certificates/{id}",
+        request: |id, _| Ok(Request::DeleteCertificate(id.into())),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/signing-requests",
+        request: |_, body| json::<SigningRequest>(body).map(Request::SigningRequest),
+    },
+    Route {
+        method: "DELETE",
+        path: "/v1/signing-requests/{id}",
+        request: |id, _| Ok(Request::DeleteSigningRequest(id.into())),
+    },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
 ];
+
+/// Longest body in bytes of a request for this.
+pub fn limit(method: &str, path: &str) -> usize {
+    if method == "POST" && path == IMPORT { MAX_UPLOAD } else { MAX_REQUEST }
+}
 
 /// What a client asked for, or the HTTP status and error it gets.
 pub fn request(method: &str, path: &str, body: &[u8]) -> Result<Request, (u16, Problem)> {
@@ -61,6 +105,8 @@ pub fn request(method: &str, path: &str, body: &[u8]) -> Result<Request, (u16, P
     };
     (route.request)(id, body).map_err(|fault| (400, problem(Code::Usage, fault)))
 }
+
+const IMPORT: &str = "/v1/certificates";
 
 /// An error without an [`crate::error::Error`] behind it.
 pub fn problem(code: Code, message: String) -> Problem {

@@ -185,10 +185,15 @@ fn facts(der: &[u8], x509: &X509Certificate<'_>) -> Result<Facts, String> {
 }
 
 fn alternatives(x509: &X509Certificate<'_>) -> Result<(Vec<String>, Vec<IpAddr>), String> {
-    let (mut names, mut addresses) = (Vec::new(), Vec::new());
     let extension = x509.tbs_certificate.subject_alternative_name();
     let extension = extension.map_err(|_| "its names cannot be read".to_owned())?;
-    for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
+    names(extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default())
+}
+
+/// The host names and addresses among names of all kinds.
+pub(super) fn names(general: &[GeneralName<'_>]) -> Result<(Vec<String>, Vec<IpAddr>), String> {
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    for name in general {
         match name {
             GeneralName::DNSName(name) => names.push(shown(&name.to_ascii_lowercase())),
             GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
@@ -206,7 +211,8 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-fn key_words(key: &SubjectPublicKeyInfo<'_>) -> (String, usize) {
+/// A public key for people, and its bits when it is RSA, else 0.
+pub(super) fn key_words(key: &SubjectPublicKeyInfo<'_>) -> (String, usize) {
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => (format!("RSA {}", rsa.key_size()), rsa.key_size()),
         Ok(PublicKey::EC(point)) => (format!("EC {}", point.key_size()), 0),
@@ -222,7 +228,7 @@ fn signature_words(x509: &X509Certificate<'_>) -> (String, bool) {
 }
 
 /// Text of others, made safe for terminals and short enough to be read.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).take(MAX_TEXT).collect()
 }
 

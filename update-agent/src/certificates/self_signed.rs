@@ -1,7 +1,7 @@
 //! The certificate an appliance has before anybody gave it one: signed by its own key, for the names and addresses it has.
 //!
-//! Nobody can tell by it that the appliance is the right one; whoever signs in with it compares the fingerprint with the one on the
-//! screen of the machine.
+//! Nobody can tell by it that the appliance is the right one; whoever signs in with it compares the fingerprint with the one that
+//! `cert show self-signed` prints at the machine.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,12 +29,17 @@ impl Names {
         let mut ours = Self { hosts: Vec::new(), addresses: addresses.into_iter().collect() };
         for host in hosts {
             let host = host.trim_end_matches('.').to_ascii_lowercase();
-            if is_host(&host) && !ours.hosts.contains(&host) {
+            if is_pattern(&host) && !ours.hosts.contains(&host) {
                 ours.hosts.push(host);
             }
         }
         ours
     }
+}
+
+/// True for a host name, or one with a star for its first label.
+pub fn is_pattern(name: &str) -> bool {
+    is_host(name.strip_prefix("*.").unwrap_or(name))
 }
 
 /// True for a host name in the form certificates have it.
@@ -61,7 +66,6 @@ pub fn still_does(facts: &Facts, names: &Names, now: i64) -> bool {
 /// Makes one, with a new key.
 pub fn make(names: &Names, now: i64) -> Result<(Certificate, Key)> {
     let doing = || "make a self-signed certificate".to_owned();
-    let other = std::io::Error::other::<rcgen::Error>;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(other).doing(doing)?;
     let mut params = params(names).map_err(other).doing(doing)?;
     params.not_before = date(now.saturating_sub(DAY));
@@ -91,6 +95,11 @@ pub(super) fn params(names: &Names) -> std::result::Result<CertificateParams, rc
 
 fn date(seconds: i64) -> time::OffsetDateTime {
     time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+}
+
+/// What `rcgen` refuses, as an answer of the system.
+pub(super) fn other(problem: rcgen::Error) -> std::io::Error {
+    std::io::Error::other(problem)
 }
 
 const DAY: i64 = 86_400;

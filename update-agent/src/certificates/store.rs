@@ -26,7 +26,7 @@ use crate::error::{Doing, Error, Result};
 /// The certificates of one appliance.
 #[derive(Clone)]
 pub struct Store {
-    folder: Arc<dyn Folder>,
+    pub(super) folder: Arc<dyn Folder>,
     /// One change at a time. In it what could not be written: the own certificate of an appliance with a full data partition.
     unwritten: Arc<Mutex<Option<Entry>>>,
 }
@@ -91,12 +91,17 @@ impl Store {
     /// Keeps a certificate, in the place of the same with less.
     pub fn keep(&self, entry: &Entry) -> Result<()> {
         let _alone = self.alone();
-        let file = file_of(entry.fingerprint());
+        self.put(&file_of(entry.fingerprint()), entry.encode().as_bytes())
+    }
+
+    /// Writes a file with a key, while there is room.
+    pub(super) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let names = self.folder.names().doing(|| "list the certificates".into())?;
-        if !names.contains(&file) && names.iter().filter(|name| name.ends_with(ENDING)).count() >= LIMIT {
+        let there = names.iter().any(|name| name == file);
+        if !there && names.iter().filter(|name| name.ends_with(ENDING)).count() >= LIMIT {
             return Err(Trouble::Full.into());
         }
-        self.folder.replace(&file, entry.encode().as_bytes()).doing(|| format!("write the certificate \"{file}\""))
+        self.folder.replace(file, bytes).doing(|| format!("write the certificate \"{file}\""))
     }
 
     /// Removes a certificate that is bound nowhere.
@@ -205,7 +210,7 @@ impl Store {
         Ok(entry)
     }
 
-    fn read(&self, file: &str) -> std::result::Result<Entry, String> {
+    pub(super) fn read(&self, file: &str) -> std::result::Result<Entry, String> {
         let bytes = self.folder.read(file).map(zeroize::Zeroizing::new).map_err(|problem| problem.to_string())?;
         let entry = Entry::parse(&bytes)?;
         if fingerprint(file).is_some_and(|named| named != entry.fingerprint()) {
@@ -223,7 +228,7 @@ impl Store {
         Ok(self.read(file).map_err(|why| Trouble::Damaged { file: file.into(), why, cure })?)
     }
 
-    fn alone(&self) -> MutexGuard<'_, Option<Entry>> {
+    pub(super) fn alone(&self) -> MutexGuard<'_, Option<Entry>> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -243,6 +248,6 @@ pub const LIMIT: usize = 64;
 pub const SELF_SIGNED: &str = "self-signed";
 const OWN: &str = "self-signed.pem";
 const BINDINGS: &str = "bindings.json";
-const ENDING: &str = ".pem";
+pub(super) const ENDING: &str = ".pem";
 /// Fewest digits of a fingerprint.
 const SHORTEST: usize = 4;

@@ -201,3 +201,40 @@ fn a_power_cut_at_any_change_leaves_the_old_or_the_new_certificate_in_use() {
     let (one, two) = (one.fingerprint(), two.fingerprint());
     assert_eq!(ends, [one, one, two, two]);
 }
+
+/// The certificate for a signing request comes, and the power fails after each change.
+#[test]
+fn a_power_cut_while_a_requested_certificate_comes_loses_neither_key_nor_certificate() {
+    let (store, memory) = store();
+    let wanted = names(&["one.example"], &[]);
+    let request = request::make(&wanted, &request::Subject::default(), request::KeyKind::EcP256).unwrap();
+    store.keep_request(&request).unwrap();
+    let authority = rcgen::KeyPair::generate().unwrap();
+    let issuer = rcgen::Issuer::new(rcgen::CertificateParams::default(), authority);
+    let file = String::from_utf8(memory.read(&memory.names().unwrap()[0]).unwrap()).unwrap();
+    let sections = pem::sections(&file, 2).unwrap();
+    let key = sections.iter().find(|section| section.label == pem::PRIVATE_KEY).unwrap();
+    let key = rcgen::KeyPair::try_from(key.bytes.as_slice()).unwrap();
+    let signed = self_signed::params(&wanted).unwrap().signed_by(&key, &issuer).unwrap();
+    let certificate = Certificate::parse(signed.der()).unwrap();
+    let found = || read::Found { certificates: vec![certificate.clone()], keys: Vec::new() };
+    let light = Light { now: NOW, ..Light::default() };
+    for cut in 0..=2 {
+        let medium = memory.copy();
+        medium.cut_after(Some(cut));
+        let cut_off = Store::over(Arc::new(medium.clone())).import(found(), &light);
+        assert_eq!(cut_off.is_ok(), cut == 2);
+        let store = Store::over(Arc::new(medium.copy()));
+        let (waiting, bad) = store.requests().unwrap();
+        let kept = store.entry(certificate.facts().fingerprint);
+        assert!(bad.is_empty());
+        assert_eq!((waiting.len(), kept.is_some()), if cut == 0 { (1, false) } else { (0, true) });
+        assert!(kept.is_none_or(|entry| entry.key.is_some()));
+        store.tidy_requests().unwrap();
+        assert_eq!(store.folder.names().unwrap().len(), 1, "one file with the key, whatever happened");
+        // And whoever asks again gets what was wanted.
+        let again = store.import(found(), &light);
+        assert!(again.is_ok() || again.err().unwrap().code() == "certificate-known");
+        assert!(store.entry(certificate.facts().fingerprint).unwrap().key.is_some());
+    }
+}

@@ -4,6 +4,8 @@ use formats::Digest;
 
 use super::binding::Place;
 use super::entry::MAX_CHAIN;
+use super::finding::{Finding, Kind};
+use super::read::Unread;
 use super::store::LIMIT;
 use crate::code::Code;
 
@@ -24,12 +26,9 @@ pub enum Trouble {
     /// A key that no server can use.
     #[error("{0}")]
     UnusableKey(String),
-    /// Key and certificate do not belong together.
-    #[error(
-        "the private key is not that of the certificate {0}; import the key that was made for it, or the certificate that was issued for \
-         this key"
-    )]
-    KeyMismatch(String),
+    /// Something that is wrong with it forbids it.
+    #[error("the certificate is not imported: {}", .0.words())]
+    Refused(Box<Finding>),
     /// Several certificates that did not sign each other.
     #[error(
         "the file has {0} certificates none of which signed another one; import one server's certificate at a time, with its chain"
@@ -40,15 +39,12 @@ pub enum Trouble {
         "the file has more than {MAX_CHAIN} certificates above that of the server; leave out those that signed nothing in it"
     )]
     LongChain,
-    /// It is over.
-    #[error("{0}")]
-    Expired(String),
-    /// Nothing is new.
-    #[error("the certificate {0} is here already, with the same chain and key; nothing has to be imported")]
-    Known(Digest),
     /// There is no such certificate.
     #[error("there is no certificate {0} here; \"update-agent cert list\" shows those that are")]
     None(String),
+    /// There is no such signing request.
+    #[error("there is no signing request \"{0}\" here")]
+    NoRequest(String),
     /// A few digits that fit several.
     #[error("several certificates here begin with {0}; say more digits of the fingerprint")]
     Ambiguous(String),
@@ -100,15 +96,29 @@ impl Trouble {
             }
             Self::Passphrase(_) => Code::WrongPassphrase,
             Self::UnusableKey(_) => Code::KeyUnusable,
-            Self::KeyMismatch(_) => Code::KeyMismatch,
-            Self::Expired(_) => Code::CertificateExpired,
-            Self::Known(_) => Code::CertificateKnown,
-            Self::None(_) | Self::Ambiguous(_) => Code::NotFound,
+            Self::Refused(finding) => match finding.code {
+                Kind::KeyMismatch => Code::KeyMismatch,
+                Kind::Expired => Code::CertificateExpired,
+                Kind::Duplicate => Code::CertificateKnown,
+                // Nothing else refuses, see [`Kind::severity`].
+                _ => Code::Unusable,
+            },
+            Self::None(_) | Self::NoRequest(_) | Self::Ambiguous(_) => Code::NotFound,
             Self::Bound { .. } | Self::OwnCertificate => Code::CertificateInUse,
             Self::NoKey(_) => Code::KeyMissing,
             Self::KeyInClear { .. } => Code::NotConfirmed,
             Self::Full => Code::NoSpace,
             Self::Damaged { .. } => Code::CertificateDamaged,
+        }
+    }
+}
+
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Unreadable(why) => Self::Unreadable(why),
+            Unread::Locked(why) => Self::Passphrase(why),
+            Unread::UnusableKey(why) => Self::UnusableKey(why),
         }
     }
 }

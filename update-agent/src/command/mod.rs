@@ -1,5 +1,6 @@
 //! The commands that change what is installed, one file each, and what they print.
 
+pub mod cert;
 pub mod download_key;
 pub mod factory_reset;
 pub mod health;
@@ -10,6 +11,7 @@ pub mod mail;
 pub mod network;
 pub mod notes;
 pub mod packages;
+pub mod passphrase;
 pub mod progress;
 pub mod simple;
 pub mod updates;
@@ -51,7 +53,7 @@ fn say(steps: &[String]) {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Agent {
     /// Socket of the running update agent
-    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    #[arg(long, value_name = "FILE", default_value = SOCKET, global = true)]
     socket: PathBuf,
 }
 

@@ -86,6 +86,11 @@ pub fn plan(options: &Plan) -> Result<()> {
         return print_json(&way);
     }
     words(&way, "sentences").for_each(|line| println!("{line}"));
+    let findings = way.get("findings").and_then(Value::as_array).into_iter().flatten();
+    for finding in findings {
+        let text = |field: &str| finding.get(field).and_then(Value::as_str).unwrap_or_default();
+        println!("{}: {} [{}]", text("text"), text("cure"), text("code"));
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::Trouble;
 use super::clock::Clock;
 use super::setting::channel;
 use super::store::{Attempt, Known};
+use crate::certificates::Finding;
 use crate::error::{Error, Result};
 use crate::licence::Licences;
 use crate::lifecycle::Facts;
@@ -89,6 +90,8 @@ pub struct Way {
     pub sentences: Vec<String>,
     /// About how long writing and restarting take in seconds, downloads and waiting not counted; nothing when it is not known.
     pub seconds: Option<u64>,
+    /// What clients will say about the certificate of the site.
+    pub findings: Vec<Finding>,
 }
 
 /// What is installed, as a planner has to know it. `model` is what the firmware calls the machine, `who` its name among all.
@@ -260,7 +263,7 @@ pub fn way_with(
     candidates.retain(|candidate| at_hand(candidate.entry));
     let plan =
         plan::plan(inventory, &candidates, &target, options).map_err(|blocked| Trouble::Blocked(Box::new(blocked)))?;
-    Ok(Way { sentences: plan.sentences(), plan, seconds: None })
+    Ok(Way { sentences: plan.sentences(), plan, seconds: None, findings: Vec::new() })
 }
 
 impl Way {

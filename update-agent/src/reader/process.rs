@@ -39,6 +39,12 @@ impl Program {
         Self::other(path, ["fetch"])
     }
 
+    /// The same program, to read certificates; see [`crate::certificates::reader`].
+    #[must_use]
+    pub fn for_certificates(&self) -> Self {
+        Self::other(self.path.clone(), ["read-certificates"])
+    }
+
     /// Anything else that speaks as a reader does, for tests.
     pub fn other(path: impl Into<PathBuf>, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();

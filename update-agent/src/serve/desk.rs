@@ -125,6 +125,17 @@ impl Desk {
                 let wanted = wanted.checked()?;
                 self.begin("network", by, move |desk, _, _| network::set(&desk.data, &desk.network_hook, &wanted))
             }
+            Request::Certificates => facts(value(&self.certificates()?)?),
+            Request::ImportCertificate(order) => facts(self.import_certificate(&order)?),
+            Request::ExportCertificate(wanted) => facts(self.export_certificate(&wanted)?),
+            Request::DeleteCertificate(wanted) => facts(self.delete_certificate(&wanted)?),
+            Request::BindCertificate(order) => facts(self.bind_certificate(order)?),
+            Request::UnbindCertificate(order) => facts(self.unbind_certificate(order)?),
+            Request::SigningRequest(order) => facts(self.signing_request(&order)?),
+            Request::DeleteSigningRequest(id) => {
+                self.certificates.remove_request(&id)?;
+                facts(json!({ "steps": [format!("the signing request {id} is removed with its key")] }))
+            }
             Request::Restart => self.begin("restart", by, |desk, by, _| {
                 go_down(desk.change(by)?)?;
                 Ok(vec!["restarting".into()])
@@ -141,6 +152,9 @@ impl Desk {
             log(&problem.to_string());
         }
         if let Err(problem) = self.settle_licences() {
+            log(&problem.to_string());
+        }
+        if let Err(problem) = self.certificates.tidy_requests() {
             log(&problem.to_string());
         }
         // Drawn early, so that `status`, which writes nothing, can tell it.
@@ -202,6 +216,9 @@ impl Desk {
         let mut steps = vec![format!("{} {}, signed by {}", release.name, release.version, verified.signer_names())];
         steps.extend(package.unconfined());
         steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
+        if let Some(site) = &release.site {
+            steps.extend(self.coverage(&site.hostname, &agent.facts()?).iter().map(certificates::Finding::words));
+        }
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: order.hardware.clone(), firmware };
         let with_clock = |problem: Error| match problem.reason() {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use formats::catalogue::PackageId;
 use formats::depot::Setting;
+use formats::manifest::Kind;
 use formats::plan::Inventory;
 use formats::trust::TrustStore;
 use formats::{Bytes, signature};
@@ -55,7 +56,18 @@ impl Desk {
     pub(super) fn plan(&self, wanted: &Wanted) -> Result<Way> {
         let (_, inventory, workplace, clock) = self.place_in_fleet()?;
         let way = offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())?;
-        Ok(way.estimated(workplace.agent(&silent).facts()?.rates()))
+        let facts = workplace.agent(&silent).facts()?;
+        let mut way = way.estimated(facts.rates());
+        // What a site is reached by has to be covered before it is installed.
+        let entries = self.depot.known()?.catalogue;
+        let sites = way.plan.steps.iter().filter_map(|step| entries.entries().get(&step.package));
+        let host = sites
+            .filter(|entry| entry.kind == Kind::Site)
+            .filter_map(|entry| entry.hostname())
+            .next_back()
+            .map(str::to_owned);
+        way.findings = host.map(|host| self.coverage(&host, &facts)).unwrap_or_default();
+        Ok(way)
     }
 
     /// A new download key.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::desk::{Answer, Desk};
-use crate::api::{Envelope, MAX_ANSWER, MAX_REQUEST, Problem, Reply, channel};
+use crate::api::{Envelope, MAX_ANSWER, MAX_REQUEST, MAX_UPLOAD, Problem, Reply, channel};
 use crate::error::{Doing, Error, Result};
 use crate::plain_file;
 use crate::serve::log;
@@ -181,7 +181,7 @@ fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
         Err(problem) => return Some(problem),
     }
     loop {
-        let envelope: Envelope = match channel::receive(&mut input, MAX_REQUEST.saturating_mul(2)) {
+        let envelope: Envelope = match channel::receive(&mut input, MAX_UPLOAD.saturating_mul(2)) {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return None,
             Err(problem) => return Some(problem),
