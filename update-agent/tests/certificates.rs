@@ -12,7 +12,8 @@ use update_agent::certificates::finding::{self, Chain, Kind, Severity};
 use update_agent::certificates::folder::Directory;
 use update_agent::certificates::read::{Found, MAX_INPUT, Unread, read};
 use update_agent::certificates::request::{self, KeyKind, Subject};
-use update_agent::certificates::{Entry, Light, Names, Place, Store};
+use update_agent::certificates::{Entry, Light, Names, Place, Store, reader};
+use update_agent::reader::Program;
 use update_agent::secret::Secret;
 
 const RSA: &str = "RSA -pkeyopt rsa_keygen_bits:2048";
@@ -311,7 +312,8 @@ fn any_part_is_given_out_in_forms_openssl_opens_and_the_list_stays_as_it_is() {
         for bits in 1..8 {
             let (certificate, key, chain) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             // What openssl and we spend on each passphrase adds up.
-            let formats = if name == "one" || bits == 3 { &[Format::Pem, Format::Pkcs12][..] } else { &[Format::Pem] };
+            let both = if name == "one" { matches!(bits, 2 | 7) } else { bits == 5 };
+            let formats = if both { &[Format::Pem, Format::Pkcs12][..] } else { &[Format::Pem] };
             for &format in formats {
                 let wanted = Wanted {
                     of: String::new(),
@@ -438,4 +440,26 @@ fn openssl_verifies_a_signing_request_and_the_certificate_finds_its_key() {
     assert_eq!(bad(Subject { country: Some("ch".into()), ..Subject::default() }), "usage");
     assert_eq!(bad(Subject { state: Some(String::new()), ..Subject::default() }), "usage");
     assert_eq!(request::make(&Names::default(), &subject, KeyKind::EcP256).err().unwrap().code(), "usage");
+}
+
+/// The process that reads is another one each time, and what it does is its own affair.
+#[test]
+fn a_reader_that_dies_or_talks_nonsense_refuses_its_file_and_nothing_else() {
+    let ours = Authority::new();
+    ours.server("one", EC);
+    let file = ours.bundle(&["one.crt", "one.key", "middle.crt"]);
+    let real = Program::at(env!("CARGO_BIN_EXE_update-agent"));
+    let found = reader::read(&real, &file, None).unwrap();
+    assert_eq!(shape(&found), (2, 1));
+    assert!(assemble(found).unwrap().entry == whole(&file));
+    let locked = reader::read(&real, &ours.read("one.csr"), None).err().unwrap();
+    assert_eq!(locked.code(), "certificate-unreadable");
+    let script = ours.path("reader");
+    for does in ["exit 1", "printf '\\002\\000\\000\\000[]\\001\\000\\000\\000x'", "cat /dev/zero", "kill -KILL $$"] {
+        ours.write("reader", format!("#!/bin/sh\n{does}\n"));
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let refused = reader::read(&Program::at(&script), &file, None).err().unwrap();
+        assert_eq!(refused.code(), "certificate-unreadable", "{does}: {refused}");
+        assert!(refused.to_string().contains("the process that reads it"), "{does}: {refused}");
+    }
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,6 +54,8 @@ pub fn read(program: &Program, file: &[u8], passphrase: Option<&Secret>) -> Resu
             Trouble::Unreadable(format!("it has {} bytes, and at most {MAX_INPUT} are taken", file.len())).into()
         );
     }
+    // The memory of one at a time is enough.
+    let _alone = READING.lock().unwrap_or_else(PoisonError::into_inner);
     let nothing = File::open("/dev/null").doing(|| "open \"/dev/null\"".into())?;
     let (mut process, mut stream) = program.for_certificates().start(nothing)?;
     let order = Order { file: Secret::new(STANDARD.encode(file)), passphrase: passphrase.cloned() };
@@ -123,6 +126,7 @@ fn safe(unread: Unread) -> Unread {
     }
 }
 
+static READING: Mutex<()> = Mutex::new(());
 const MEMORY: u64 = 256 << 20;
 const MAX_MESSAGE: usize = 3 << 20;
 /// Characters of a sentence.
