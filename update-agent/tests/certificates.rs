@@ -3,16 +3,21 @@
 mod authority;
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use authority::Authority;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection};
 use update_agent::certificates::assemble::assemble;
 use update_agent::certificates::export::{Format, Wanted, confirmation};
 use update_agent::certificates::finding::{self, Chain, Kind, Severity};
 use update_agent::certificates::folder::Directory;
 use update_agent::certificates::read::{Found, MAX_INPUT, Unread, read};
 use update_agent::certificates::request::{self, KeyKind, Subject};
-use update_agent::certificates::{Entry, Light, Names, Place, Store, reader};
+use update_agent::certificates::{Entry, Light, Names, Place, Serving, Store, reader};
 use update_agent::reader::Program;
 use update_agent::secret::Secret;
 
@@ -462,4 +467,87 @@ fn a_reader_that_dies_or_talks_nonsense_refuses_its_file_and_nothing_else() {
         assert_eq!(refused.code(), "certificate-unreadable", "{does}: {refused}");
         assert!(refused.to_string().contains("the process that reads it"), "{does}: {refused}");
     }
+}
+
+/// A server that asks the store before each connection, as the console does when something changed.
+struct Server {
+    port: u16,
+    store: Store,
+    now: i64,
+}
+
+#[derive(Debug)]
+struct Resolver(Serving);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.pick(hello.server_name(), None).certified_key().ok().map(Arc::new)
+    }
+}
+
+impl Server {
+    fn start(store: &Store, now: i64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self { port: listener.local_addr().unwrap().port(), store: store.clone(), now };
+        let store = store.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let serving = store.serving(&Names::new(["own.example".into()], []), now).unwrap();
+                let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_no_client_auth()
+                    .with_cert_resolver(Arc::new(Resolver(serving)));
+                let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+                let mut stream = stream.unwrap();
+                // A client that does not believe us hangs up.
+                while connection.is_handshaking()
+                    && connection.complete_io(&mut stream).is_ok_and(|done| done != (0, 0))
+                {}
+                drop(connection.write_tls(&mut stream));
+            }
+        });
+        server
+    }
+
+    /// What openssl says that knows the root and asks for this name.
+    fn asked(&self, ours: &Authority, name: &str) -> Result<String, String> {
+        let port = self.port;
+        ours.try_run(&format!(
+            "s_client -connect 127.0.0.1:{port} -servername {name} -verify_hostname {name} -CAfile root.crt -verify_return_error -showcerts"
+        ))
+    }
+}
+
+#[test]
+fn openssl_believes_what_is_bound_by_name_and_sees_a_new_binding_without_a_restart() {
+    let ours = Authority::new();
+    ours.server("one", EC);
+    ours.key("two", RSA);
+    ours.sign("two", "subjectAltName=DNS:demo.example\n", "-days 365");
+    let (_folder, store) = store();
+    let entries = ["one", "two"]
+        .map(|name| whole(&ours.bundle(&[&format!("{name}.crt"), &format!("{name}.key"), "middle.crt", "root.crt"])));
+    let server = Server::start(&store, entries[0].certificate.facts().not_before + DAY);
+    let own = server.asked(&ours, "own.example").unwrap_err();
+    assert!(own.contains("self-signed certificate") || own.contains("self signed certificate"), "{own}");
+    for entry in &entries {
+        store.keep(entry).unwrap();
+        assert!(server.asked(&ours, "one.example").is_err(), "kept and not bound");
+    }
+    store.bind(Place::Default, Some(entries[0].fingerprint())).unwrap();
+    let shown = server.asked(&ours, "one.example").unwrap();
+    assert!(shown.contains("Verify return code: 0 (ok)"), "{shown}");
+    assert_eq!(shown.matches("-----BEGIN CERTIFICATE-----").count(), 2, "server and intermediate: {shown}");
+    let wrong = server.asked(&ours, "demo.example").unwrap_err();
+    assert!(wrong.to_lowercase().contains("hostname mismatch"), "{wrong}");
+    store.bind(Place::Name("demo.example".into()), Some(entries[1].fingerprint())).unwrap();
+    for name in ["demo.example", "one.example", "x.two.example"] {
+        let shown = server.asked(&ours, name).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        assert!(shown.contains("Verify return code: 0 (ok)"), "{name}: {shown}");
+    }
+    let serving = store.serving(&Names::default(), server.now).unwrap();
+    assert!(
+        serving.problems.is_empty() && server.store.bindings().unwrap().places(entries[1].fingerprint()).len() == 1
+    );
 }

@@ -69,7 +69,10 @@ impl Identity {
     /// Of something that has a key.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
         let key = Secret::new(entry.key_pem()?.to_string());
-        Some(Self { fingerprint: entry.fingerprint(), chain: entry.chain_pem().to_string(), key })
+        // Clients have the authority at the end or do not believe it, so it only costs them bytes.
+        let chain = entry.chain.iter().filter(|one| !one.facts().self_signed).cloned().collect();
+        let shown = Entry { chain, certificate: entry.certificate.clone(), key: None };
+        Some(Self { fingerprint: entry.fingerprint(), chain: shown.chain_pem().to_string(), key })
     }
 
     /// In the form `rustls` takes.

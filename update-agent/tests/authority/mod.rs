@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A folder with a root, an intermediate, and whatever is made beside them.
 pub struct Authority(tempfile::TempDir);
@@ -48,7 +48,7 @@ impl Authority {
     /// The same, or what went wrong.
     pub fn try_run(&self, arguments: &str) -> Result<String, String> {
         let arguments = arguments.split_whitespace().map(|argument| argument.replace('~', " "));
-        let output = Command::new("openssl").args(arguments).current_dir(self.0.path()).output();
+        let output = Command::new("openssl").args(arguments).current_dir(self.0.path()).stdin(Stdio::null()).output();
         let output = output.expect("needs the program openssl; scripts/setup installs it");
         let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
