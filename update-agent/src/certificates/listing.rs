@@ -77,6 +77,8 @@ impl Store {
                     let own = file.starts_with(SELF_SIGNED);
                     certificates.push(self.listed(&entry, own, &bindings, site, light));
                 }
+                // It is made anew when it is needed.
+                Err(_) if file.starts_with(SELF_SIGNED) => {}
                 Err(why) => {
                     problems.push(format!("\"{file}\" is damaged and not used: {why}; delete it and import it again"));
                 }

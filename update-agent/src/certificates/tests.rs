@@ -166,6 +166,11 @@ fn what_went_bad_is_told_and_never_shown_to_a_client() {
         assert!(store.list().unwrap().iter().any(|kept| kept.content.is_err()));
         assert_eq!(store.find(&file[..8]).err().unwrap().code(), "certificate-damaged");
     }
+    let listing = |store: &Store| store.listing(None, &Light { now: NOW, ..Light::default() }).unwrap();
+    assert!(listing(&store).problems[0].contains("delete it and import it again"));
+    memory.replace(&file, entry.encode().as_bytes()).unwrap();
+    memory.replace("self-signed.pem", b"{").unwrap();
+    assert!(listing(&store).problems.is_empty(), "the appliance makes its own anew when it needs it");
     memory.replace("bindings.json", b"{").unwrap();
     assert_eq!(store.bindings().unwrap_err().code(), "certificate-damaged");
     let serving = store.serving(&names(&["one.example"], &[]), NOW).unwrap();
