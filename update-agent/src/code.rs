@@ -94,6 +94,8 @@ codes! {
     WrongPassphrase = "wrong-passphrase", 4;
     /// A slot is not what was signed any more.
     SlotDamaged = "slot-damaged", 4;
+    /// The audit log is not as it was written.
+    AuditBroken = "audit-broken", 4;
 
     /// Below the sequence floor.
     BelowFloor = "below-floor", 5;
@@ -184,6 +186,30 @@ codes! {
     CertificateInUse = "certificate-in-use", 5;
     /// The certificate has no key here.
     KeyMissing = "key-missing", 5;
+    /// Nobody is signed in.
+    NotSignedIn = "not-signed-in", 5;
+    /// Name or password is wrong.
+    WrongPassword = "wrong-password", 5;
+    /// Too many wrong passwords.
+    TooManyTries = "too-many-tries", 5;
+    /// The role does not include it.
+    NotAllowed = "not-allowed", 5;
+    /// Nobody has an account yet.
+    NotClaimed = "not-claimed", 5;
+    /// There are accounts already.
+    Claimed = "claimed", 5;
+    /// The claim code is another one.
+    WrongClaimCode = "wrong-claim-code", 5;
+    /// A password breaks a rule.
+    WeakPassword = "weak-password", 5;
+    /// An account or token has this name.
+    NameTaken = "name-taken", 5;
+    /// There is no such account or token.
+    NoAccount = "no-account", 5;
+    /// There are as many accounts or tokens as are kept.
+    AccountsFull = "accounts-full", 5;
+    /// Nobody else could administer.
+    LastAdministrator = "last-administrator", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.
@@ -216,6 +242,8 @@ codes! {
     IdentityDamaged = "identity-damaged", 6;
     /// A file with certificates went bad.
     CertificateDamaged = "certificate-damaged", 6;
+    /// The file of accounts went bad.
+    AccountsDamaged = "accounts-damaged", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

@@ -208,6 +208,20 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Somebody is not let in, or may not do something.
+    #[error(transparent)]
+    Account(#[from] crate::account::Refusal),
+    /// The audit log is not as it was written.
+    #[error(
+        "line {line} of the audit log is not as it was written: {why}; what stands before it holds. Keep a copy of /data/bulkhead/audit \
+         and find out who had the rights of the agent"
+    )]
+    AuditBroken {
+        /// The first line that is wrong.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// About depots and what they offer.
     #[error(transparent)]
     Depot(Box<crate::depot::Trouble>),
@@ -274,6 +288,8 @@ impl Error {
             Self::Usage(_) => Code::Usage,
             Self::NotAFile { .. } => Code::NotAFile,
             Self::IdentityDamaged { .. } => Code::IdentityDamaged,
+            Self::Account(refusal) => refusal.code(),
+            Self::AuditBroken { .. } => Code::AuditBroken,
             Self::Depot(trouble) => trouble.code(),
             Self::Certificate(trouble) => trouble.code(),
             Self::WithThisClock { cause, .. } => cause.reason(),

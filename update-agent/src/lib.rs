@@ -7,17 +7,22 @@
 //! `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights. `calendar` decides what is done by itself and
 //! when, `mail` tells people.
 //!
+//! `web` is the console in the browser, a process without rights again; `account` says who may do what there, `audit` keeps who did.
+//!
 //! What bytes mean is the business of `formats`; verifying and mounting happened before, in the initramfs program.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic"))]
 
+pub mod account;
 pub mod airgap;
 pub mod api;
+pub mod audit;
 pub mod calendar;
 pub mod certain;
 pub mod certificates;
+mod chance;
 pub mod code;
 pub mod command;
 pub mod console;
@@ -50,4 +55,5 @@ pub mod state;
 pub mod status;
 pub mod upgrade;
 pub mod watchdog;
+pub mod web;
 pub mod workplace;

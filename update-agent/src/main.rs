@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    cert, download_key, factory_reset, health, history, install, licences, mail, network, notes, packages, simple,
-    updates, upgrade,
+    account, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes, packages,
+    simple, updates, upgrade,
 };
 use update_agent::error::Result;
-use update_agent::{api, certificates, console, fetch, reader, serve, status};
+use update_agent::{api, certificates, console, fetch, reader, serve, status, web};
 
 /// Keeps this appliance up to date and says what it runs
 #[derive(Debug, Parser)]
@@ -71,6 +71,12 @@ enum Command {
     Mail(mail::Options),
     /// Show, import, export, request and bind certificates
     Cert(cert::Options),
+    /// Print the code by which the first account is made in a browser
+    ClaimCode(account::ClaimCode),
+    /// List and change who may sign in
+    Account(account::Options),
+    /// Print who did what, and check that nobody changed the log
+    Audit(account::Audit),
     /// Fetch files for another update-agent
     #[command(hide = true)]
     Fetch,
@@ -80,6 +86,9 @@ enum Command {
     /// Read certificates for another update-agent
     #[command(hide = true)]
     ReadCertificates,
+    /// Serve browsers for another update-agent
+    #[command(hide = true)]
+    ServeWeb,
     /// Take a package apart for another update-agent
     #[command(hide = true)]
     ReadPackage,
@@ -127,6 +136,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Fetch => fetch::child::run(),
         Command::ServeApi => api::child::run(),
         Command::ReadCertificates => certificates::reader::run(),
+        Command::ClaimCode(options) => account::claim_code(options),
+        Command::Account(options) => account::run(options),
+        Command::Audit(options) => account::audit(options),
+        Command::ServeWeb => web::child::run(),
         Command::ReadPackage => reader::child::run(),
     }
 }

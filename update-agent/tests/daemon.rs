@@ -223,7 +223,11 @@ fn the_process_that_serves_is_started_again_whenever_it_dies() {
 fn a_job_does_not_mind_the_death_of_the_process_that_took_it() {
     let bench = Bench::with(hanging(60).with_patience(Duration::from_secs(2)), AGENT.into());
     let child = bench.command(&["install", shown(&bench.base(2))]).stderr(Stdio::piped()).spawn().unwrap();
-    within("the job is at work", || bench.get("/v1/job")["id"].as_u64());
+    // Written down means answered in a moment: from then on the client only asks how far the job is.
+    within("the job is at work and written down", || {
+        bench.get("/v1/audit")["lines"].as_array().filter(|lines| !lines.is_empty()).map(drop)
+    });
+    std::thread::sleep(Duration::from_millis(500));
     kill(Pid::from_raw(bench.process().try_into().unwrap()), Signal::SIGKILL).unwrap();
     let output = child.wait_with_output().unwrap();
     let output = text(&output, 6);
@@ -661,17 +665,19 @@ fn the_document_has_exactly_the_routes_of_the_program() {
     }
 }
 
+/// Compares an answer with what `docs/openapi.json` says about it.
+fn check(document: &Value, method: &str, path: &str, status: u16, body: &Value, real: &str) {
+    let place = format!("{method} {path} {status}");
+    let answer = &document["paths"][path][method.to_lowercase()]["responses"][status.to_string()];
+    assert!(answer.is_object(), "{place} is not documented: {body}");
+    let answer = schema(document, answer);
+    compare(document, &answer["content"]["application/json"]["schema"], body, real);
+}
+
 #[test]
 fn real_answers_are_what_the_document_says() {
     let bench = Bench::new();
     let document = document();
-    let check = |method: &str, path: &str, status: u16, body: &Value, real: &str| {
-        let place = format!("{method} {path} {status}");
-        let answer = &document["paths"][path][method.to_lowercase()]["responses"][status.to_string()];
-        assert!(answer.is_object(), "{place} is not documented: {body}");
-        let answer = schema(&document, answer);
-        compare(&document, &answer["content"]["application/json"]["schema"], body, real);
-    };
     let package = bench.package("two.pkg", &release_with_terms(Kind::Base, 2, "Be kind.\n"));
     let file = json!({ "package": { "file": package } });
     let licence = bench.package("licence.pkg", &licence_with(1, None, |_, _| {}));
@@ -739,10 +745,10 @@ fn real_answers_are_what_the_document_says() {
     ] {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let (status, answer) = bench.call(method, real, &body);
-        check(method, path, status, &answer, real);
+        check(&document, method, path, status, &answer, real);
         if status == 202 {
             let job = within("the job ends", || Some(bench.get("/v1/job")).filter(|job| !job["result"].is_null()));
-            check("GET", "/v1/job", 200, &job, "job");
+            check(&document, "GET", "/v1/job", 200, &job, "job");
         }
         seen += 1;
     }
@@ -807,6 +813,30 @@ fn certificates_go_in_and_out_by_command_and_no_passphrase_is_told() {
         bench.call("POST", "/v1/certificates/bind", &json!({ "certificate": most, "to": "default" }).to_string()).0,
         413
     );
+}
+
+#[test]
+fn accounts_and_the_audit_log_are_what_the_document_says() {
+    let (bench, document) = (Bench::new(), document());
+    for (method, path, body) in [
+        ("GET", "/v1/claim-code", Value::Null),
+        ("POST", "/v1/accounts", json!({ "change": "remove-account", "name": "nobody" })),
+        (
+            "POST",
+            "/v1/accounts",
+            json!({ "change": "add-account", "name": "anna", "role": "administrator", "password": "correct horse battery" }),
+        ),
+        ("POST", "/v1/accounts", json!({ "change": "add-token", "name": "ci", "role": "viewer", "days": 9 })),
+        ("POST", "/v1/accounts", json!({ "change": "remove-account", "name": "anna" })),
+        ("GET", "/v1/accounts", Value::Null),
+        ("GET", "/v1/claim-code", Value::Null),
+        ("GET", "/v1/audit", Value::Null),
+        ("DELETE", "/v1/accounts", Value::Null),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = bench.call(method, path, &body);
+        check(&document, method, path, status, &answer, path);
+    }
 }
 
 /// The status of an appliance needs one; its outermost fields need only the report of a start.

@@ -4,12 +4,11 @@
 //! word or without taking the answers (ended after the same time), more connections than anybody needs (they wait), JSON that is no request (refused here; the keeper parses again), a parser taken over (nothing to gain, see
 //! [`crate::reader::confine`]; the keeper ends and restarts whoever breaks the protocol).
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,16 +18,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::correspondent::Correspondent as Keeper;
 use super::hurried::Hurried;
 use super::route::{self, problem};
-use super::{Envelope, MAX_ANSWER, MAX_REQUEST, MAX_UPLOAD, Peer, Reply, channel};
+use super::{Envelope, MAX_REQUEST, MAX_UPLOAD, Peer, channel};
 use crate::code::Code;
 use crate::error::{Doing, Error, Result};
 use crate::reader::confine::{Limits, close_inherited, confine};
@@ -57,10 +54,10 @@ pub fn run() -> Result<()> {
 
 async fn serve(listener: net::UnixListener, keeper: net::UnixStream) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
-    let (from_keeper, to_keeper) = UnixStream::from_std(keeper)?.into_split();
-    let keeper = Arc::new(Keeper { output: tokio::sync::Mutex::new(to_keeper), waiting: Mutex::default() });
+    let (keeper, from_keeper) = Keeper::new(UnixStream::from_std(keeper)?);
+    let keeper = Arc::new(keeper);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let replies = distribute(from_keeper, &keeper);
+    let replies = keeper.distribute(from_keeper, |_| ());
     let accepting = async {
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
@@ -107,7 +104,8 @@ async fn answer(request: Request<Incoming>, peer: Peer, keeper: &Keeper) -> Resp
         Ok(request) => request,
         Err((status, problem)) => return response(status, &problem),
     };
-    match timeout(KEEPER_PATIENCE, keeper.ask(peer, request)).await {
+    let asking = keeper.ask(MAX_UPLOAD.saturating_mul(2), |id| Envelope { id, peer, request });
+    match timeout(KEEPER_PATIENCE, asking).await {
         Ok(Some(reply)) => response(reply.status, &reply.body),
         Ok(None) => refusal(503, Code::NoAgent, "the update agent is gone; ask again in a moment"),
         Err(_) => refusal(504, Code::NoAgent, "the update agent does not answer in time; ask again in a moment"),
@@ -127,75 +125,12 @@ fn response(status: u16, body: &impl Serialize) -> Response<Full<Bytes>> {
     response
 }
 
-/// The keeper, and who waits for its replies.
-struct Keeper {
-    output: tokio::sync::Mutex<OwnedWriteHalf>,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    last: u64,
-    replies: BTreeMap<u64, oneshot::Sender<Reply>>,
-}
-
-impl Keeper {
-    /// Asks and waits. Nothing when the keeper is gone.
-    async fn ask(&self, peer: Peer, request: super::Request) -> Option<Reply> {
-        let (sender, receiver) = oneshot::channel();
-        let id = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.last = waiting.last.wrapping_add(1);
-            let id = waiting.last;
-            waiting.replies.insert(id, sender);
-            id
-        };
-        // A client that hangs up must not leave its place in the list behind.
-        let _place = Place { keeper: self, id };
-        let message = channel::encode(&Envelope { id, peer, request }, MAX_UPLOAD.saturating_mul(2)).ok()?;
-        self.output.lock().await.write_all(&message).await.ok()?;
-        receiver.await.ok()
-    }
-
-    fn take(&self, id: u64) -> Option<oneshot::Sender<Reply>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).replies.remove(&id)
-    }
-}
-
-struct Place<'a> {
-    keeper: &'a Keeper,
-    id: u64,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        drop(self.keeper.take(self.id));
-    }
-}
-
-/// Hands replies to those who wait for them until the keeper is gone.
-async fn distribute(mut input: OwnedReadHalf, keeper: &Keeper) -> io::Result<()> {
-    loop {
-        let mut header = [0; 4];
-        if input.read_exact(&mut header).await.is_err() {
-            return Ok(());
-        }
-        let mut json = vec![0; channel::length(header, MAX_ANSWER)?];
-        input.read_exact(&mut json).await?;
-        let reply: Reply = serde_json::from_slice(&json).unwrap_or(Reply { id: 0, status: 500, body: Value::Null });
-        if let Some(waiting) = keeper.take(reply.id) {
-            // Whoever asked may have hung up meanwhile.
-            drop(waiting.send(reply));
-        }
-    }
-}
-
 const MEMORY: u64 = 256 << 20;
 const OPEN_FILES: u64 = 64;
 const CONNECTIONS: usize = 16;
 /// Longest head of a request.
 const HEAD: usize = 16 << 10;
 /// For a head, which includes the pause before it, for a body, and for taking an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// For the keeper's answer: none takes longer, what does is a job.
-const KEEPER_PATIENCE: Duration = Duration::from_secs(100);
+pub(crate) const KEEPER_PATIENCE: Duration = Duration::from_secs(100);

@@ -11,8 +11,11 @@ mod certificates;
 pub mod channel;
 pub mod child;
 pub mod client;
-mod hurried;
+pub(crate) mod correspondent;
+pub(crate) mod hurried;
 mod network;
+pub mod people;
+pub mod role;
 pub mod route;
 
 use std::fmt;
@@ -124,6 +127,59 @@ pub enum Request {
     SigningRequest(SigningRequest),
     /// Remove that.
     DeleteSigningRequest(String),
+    /// The code by which the first account is made; nothing when there is one.
+    ClaimCode,
+    /// Who may sign in, and with which tokens programs do.
+    Accounts,
+    /// Change that.
+    ChangeAccounts(people::Change),
+    /// Set the file of accounts aside, after which the appliance is claimed anew.
+    ForgetAccounts,
+    /// Who did what.
+    Audit,
+}
+
+/// Who asks: somebody on this machine, or somebody who signed in from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// On this machine, as the kernel says.
+    Here(Peer),
+    /// Signed in.
+    Account {
+        /// Its name.
+        name: String,
+        /// What it may do.
+        role: crate::account::Role,
+        /// Where from.
+        source: std::net::IpAddr,
+    },
+}
+
+impl Actor {
+    /// The user of this machine in whose name something is done: the agent's own for whoever is elsewhere.
+    pub fn user(&self) -> u32 {
+        match self {
+            Self::Here(peer) => peer.user,
+            Self::Account { .. } => 0,
+        }
+    }
+
+    /// Where from, for the audit log.
+    pub fn source(&self) -> String {
+        match self {
+            Self::Here(_) => "here".into(),
+            Self::Account { source, .. } => source.to_canonical().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(peer) => peer.fmt(f),
+            Self::Account { name, source, .. } => write!(f, "{name} from {}", source.to_canonical()),
+        }
+    }
 }
 
 /// A package: a file on this machine, one that is staged, or one of the depot.
@@ -256,6 +312,11 @@ pub struct Reply {
     pub status: u16,
     /// JSON.
     pub body: Value,
+}
+
+impl Reply {
+    /// The number of what nobody asked for.
+    pub const NEWS: u64 = 0;
 }
 
 /// An error as clients get it.

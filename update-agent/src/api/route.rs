@@ -18,7 +18,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 36] = [
+pub const ROUTES: [Route; 41] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -86,6 +86,11 @@ pub const ROUTES: [Route; 36] = [
         path: "/v1/signing-requests/{id}",
         request: |id, _| Ok(Request::DeleteSigningRequest(id.into())),
     },
+    Route { method: "GET", path: "/v1/claim-code", request: |_, _| Ok(Request::ClaimCode) },
+    Route { method: "GET", path: "/v1/accounts", request: |_, _| Ok(Request::Accounts) },
+    Route { method: "POST", path: "/v1/accounts", request: |_, body| json(body).map(Request::ChangeAccounts) },
+    Route { method: "DELETE", path: "/v1/accounts", request: |_, _| Ok(Request::ForgetAccounts) },
+    Route { method: "GET", path: "/v1/audit", request: |_, _| Ok(Request::Audit) },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
 ];
 

@@ -1,5 +1,6 @@
 //! The commands that change what is installed, one file each, and what they print.
 
+pub mod account;
 pub mod cert;
 pub mod download_key;
 pub mod factory_reset;

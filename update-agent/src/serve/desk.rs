@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use super::desk_bundle::bundle;
 use super::job::{For, Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
-use crate::api::{Install, Job, Package, Peer, Request, Stage};
+use super::people::People;
+use crate::api::role::rule;
+use crate::api::{Actor, Install, Job, Package, Request, Stage};
+use crate::audit::Deed;
 use crate::certificates;
 use crate::code::Code;
 use crate::command::install::{firmware_model, restart};
@@ -55,6 +58,8 @@ pub struct Desk {
     pub depot: Places,
     /// The base's program that sets addresses.
     pub network_hook: PathBuf,
+    /// Accounts, and the log of what was done.
+    pub people: People,
 }
 
 /// An answer.
@@ -67,9 +72,27 @@ pub enum Answer {
 }
 
 impl Desk {
-    /// Answers a request.
-    pub fn answer(&self, peer: &Peer, request: Request) -> Result<Answer> {
-        let by = peer.to_string();
+    /// Answers a request of somebody who may ask for it, and writes down what changes something. `session` is theirs, if they have one.
+    pub fn answer(&self, actor: &Actor, request: Request, session: Option<&str>) -> Result<Answer> {
+        let rule = rule(&request);
+        let answer = self.deal(actor, request, session);
+        if let Some(action) = rule.action {
+            let who = match actor {
+                Actor::Here(peer) => peer.to_string(),
+                Actor::Account { name, .. } => name.clone(),
+            };
+            let outcome = match &answer {
+                Ok(Answer::Facts(_)) => "done",
+                Ok(Answer::Begun(_)) => "begun",
+                Err(problem) => problem.code(),
+            };
+            self.people.note(&Deed { actor: &who, source: &actor.source(), action, about: &rule.about, outcome });
+        }
+        answer
+    }
+
+    fn deal(&self, actor: &Actor, request: Request, session: Option<&str>) -> Result<Answer> {
+        let by = actor.to_string();
         let facts = |facts: Value| Ok(Answer::Facts(facts));
         match request {
             Request::Status => facts(status::everything(&self.place)?),
@@ -90,7 +113,7 @@ impl Desk {
             Request::Texts(wanted) => self.begin("texts", by, move |desk, _, _| desk.fetch_texts(&wanted)),
             Request::Notes(wanted) => facts(value(&self.notes(&wanted)?)?),
             Request::FactoryReset(order) => {
-                let user = Uid::from_raw(peer.user);
+                let user = Uid::from_raw(actor.user());
                 self.begin("factory-reset", by, move |desk, by, hand| {
                     let progress = |phase, done, of| hand.show(phase, done, of);
                     factory_reset::perform(&desk.change(by)?, &order, user, &progress)
@@ -136,6 +159,11 @@ impl Desk {
                 self.certificates.remove_request(&id)?;
                 facts(json!({ "steps": [format!("the signing request {id} is removed with its key")] }))
             }
+            Request::ClaimCode => facts(value(&self.people.claim_code()?)?),
+            Request::Accounts => facts(value(&self.people.accounts()?)?),
+            Request::ChangeAccounts(change) => facts(json!({ "steps": self.people.change(&change, session)? })),
+            Request::ForgetAccounts => facts(json!({ "steps": self.people.forget()? })),
+            Request::Audit => facts(value(&self.people.log()?)?),
             Request::Restart => self.begin("restart", by, |desk, by, _| {
                 go_down(desk.change(by)?)?;
                 Ok(vec!["restarting".into()])
@@ -307,17 +335,22 @@ impl Desk {
         Staging::new(&self.data)
     }
 
+    /// Of a disk image file, which nobody else may have open, it waits for whoever has it for a moment.
     pub(super) fn look(&self) -> Result<Workplace> {
-        Workplace::open(&self.place, Access::Look)
+        self.workplace(Access::Look)
     }
 
     /// Waits for the overseer, which needs the disk for moments only: right after a start, or when it keeps what was on trial.
     pub(super) fn change(&self, by: String) -> Result<Workplace> {
+        self.workplace(Access::Change).map(|workplace| workplace.by(by))
+    }
+
+    fn workplace(&self, access: Access) -> Result<Workplace> {
         let until = Instant::now() + PATIENCE;
         loop {
-            match Workplace::open(&self.place, Access::Change) {
+            match Workplace::open(&self.place, access) {
                 Err(Error::Busy(_)) if Instant::now() < until => thread::sleep(Duration::from_millis(100)),
-                other => return other.map(|workplace| workplace.by(by)),
+                other => return other,
             }
         }
     }

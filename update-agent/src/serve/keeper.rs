@@ -1,9 +1,10 @@
-//! The keeper: owns the socket, keeps the process that serves it alive, and answers what that process asks.
+//! The keeper: owns a socket, keeps the process that serves it alive, and answers what that process asks. There is one for clients on
+//! this machine and one for those who come over the network; what is different about them is a [`Front`].
 //!
 //! It runs in threads beside the loop that feeds the watchdog, which waits for none of them. Nothing a client or that process sends
 //! ends it: a process that breaks the protocol is ended and started again, ever more slowly while it keeps dying.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -17,14 +18,66 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
 
 use super::desk::{Answer, Desk};
-use crate::api::{Envelope, MAX_ANSWER, MAX_REQUEST, MAX_UPLOAD, Problem, Reply, channel};
+use crate::api::{Actor, Envelope, MAX_ANSWER, MAX_REQUEST, MAX_UPLOAD, Problem, Reply, channel};
 use crate::error::{Doing, Error, Result};
 use crate::plain_file;
 use crate::serve::log;
 
-/// What a keeper needs.
+/// What one keeper does differently from another one.
+pub trait Front: Send + Sync + 'static {
+    /// The hidden command of the process that serves the socket.
+    fn command(&self) -> &'static str;
+
+    /// Longest message of that process, in bytes.
+    fn longest(&self) -> usize;
+
+    /// Takes a message apart: its number, and what answers it, in a thread of its own.
+    ///
+    /// # Errors
+    /// When it is no message of this protocol; the process is ended for that.
+    fn take(&self, message: Value) -> serde_json::Result<(u64, Work)>;
+
+    /// Whether the process is told things nobody asked for.
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    /// What it is told: once it runs, and again whenever that is something else.
+    fn news(&self) -> Option<Value> {
+        None
+    }
+
+    /// What is done once, before anybody is served.
+    fn tidy(&self) {}
+}
+
+/// Answers one message.
+pub type Work = Box<dyn FnOnce() -> Result<Answer> + Send>;
+
+impl Front for Desk {
+    fn command(&self) -> &'static str {
+        "serve-api"
+    }
+
+    fn longest(&self) -> usize {
+        MAX_UPLOAD.saturating_mul(2)
+    }
+
+    fn take(&self, message: Value) -> serde_json::Result<(u64, Work)> {
+        let Envelope { id, peer, request } = serde_json::from_value(message)?;
+        let desk = self.clone();
+        Ok((id, Box::new(move || desk.answer(&Actor::Here(peer), request, None))))
+    }
+
+    fn tidy(&self) {
+        Self::tidy(self);
+    }
+}
+
+/// What the keeper for this machine needs.
 pub struct Setup {
     /// Deals with requests.
     pub desk: Desk,
@@ -41,7 +94,7 @@ pub struct Keeper {
 }
 
 struct Shared {
-    desk: Desk,
+    front: Box<dyn Front>,
     stopped: AtomicBool,
     /// Requests being dealt with.
     busy: AtomicUsize,
@@ -59,17 +112,22 @@ impl Keeper {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Error::Busy(format!("the socket \"{}\"", setup.socket.display())))?;
         let listener = listen(&setup.socket).doing(|| format!("listen on \"{}\"", setup.socket.display()))?;
+        Self::keep(Box::new(setup.desk), listener.into(), setup.program, Some(lock))
+    }
+
+    /// Keeps a process that serves `listener`. `lock` is held for as long.
+    pub fn keep(front: Box<dyn Front>, listener: OwnedFd, program: PathBuf, lock: Option<Flock<File>>) -> Result<Self> {
         let shared = Arc::new(Shared {
-            desk: setup.desk,
+            front,
             stopped: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
             process: Mutex::new(None),
         });
-        let (program, ours) = (setup.program, Arc::clone(&shared));
+        let ours = Arc::clone(&shared);
         let supervisor = thread::Builder::new().name("keeper".into()).spawn(move || {
             let _lock = lock;
             // Before the first client is answered, so nobody copies; and not in the thread that feeds the watchdog.
-            ours.desk.tidy();
+            ours.front.tidy();
             supervise(&ours, &program, &listener);
         });
         Ok(Self { shared, supervisor: Some(supervisor.doing(|| "start the keeper".into())?) })
@@ -114,11 +172,11 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
 }
 
 /// Starts the process, answers it until it ends, waits, starts it again.
-fn supervise(shared: &Arc<Shared>, program: &Path, listener: &UnixListener) {
+fn supervise(shared: &Arc<Shared>, program: &Path, listener: &OwnedFd) {
     let mut pause = FIRST_PAUSE;
     while !shared.stopped() {
         let started = Instant::now();
-        match start(program, listener) {
+        match start(program, shared.front.command(), listener) {
             Ok((mut child, stream)) => {
                 let problem = match stream.try_clone() {
                     Ok(copy) => {
@@ -150,14 +208,14 @@ fn supervise(shared: &Arc<Shared>, program: &Path, listener: &UnixListener) {
     }
 }
 
-fn start(program: &Path, listener: &UnixListener) -> io::Result<(Child, UnixStream)> {
+fn start(program: &Path, command: &str, listener: &OwnedFd) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_write_timeout(Some(WRITING))?;
     let child = Command::new(program)
-        .arg("serve-api")
+        .arg(command)
         .env_clear()
         .current_dir("/")
-        .stdin(OwnedFd::from(listener.try_clone()?))
+        .stdin(listener.try_clone()?)
         .stdout(OwnedFd::from(theirs))
         .stderr(Stdio::null())
         .spawn()?;
@@ -180,13 +238,18 @@ fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
         Ok(None) => return None,
         Err(problem) => return Some(problem),
     }
+    let _newsboy = Newsboy::start(shared, &output);
     loop {
-        let envelope: Envelope = match channel::receive(&mut input, MAX_UPLOAD.saturating_mul(2)) {
-            Ok(Some(envelope)) => envelope,
+        let message: Value = match channel::receive(&mut input, shared.front.longest()) {
+            Ok(Some(message)) => message,
             Ok(None) => return None,
             Err(problem) => return Some(problem),
         };
-        let (id, output, ours) = (envelope.id, Arc::clone(&output), Arc::clone(shared));
+        let (id, work) = match shared.front.take(message) {
+            Ok(taken) => taken,
+            Err(problem) => return Some(problem.into()),
+        };
+        let (output, ours) = (Arc::clone(&output), Arc::clone(shared));
         if shared.busy.fetch_add(1, Ordering::AcqRel) >= AT_ONCE {
             shared.busy.fetch_sub(1, Ordering::AcqRel);
             reply(&output, &failed(id, &Error::Busy("more requests than it answers at once".into())));
@@ -195,7 +258,7 @@ fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
         let thread = thread::Builder::new().name("request".into());
         let spawned = thread.spawn(move || {
             let _turn = Turn(&ours);
-            let answer = match ours.desk.answer(&envelope.peer, envelope.request) {
+            let answer = match work() {
                 Ok(Answer::Facts(body)) => Reply { id, status: 200, body },
                 Ok(Answer::Begun(job)) => {
                     Reply { id, status: 202, body: serde_json::to_value(*job).unwrap_or_default() }
@@ -211,6 +274,40 @@ fn attend(shared: &Arc<Shared>, stream: UnixStream) -> Option<io::Error> {
     }
 }
 
+/// Tells the process what it has to know, at once and whenever that changes.
+struct Newsboy(Arc<AtomicBool>);
+
+impl Newsboy {
+    fn start(shared: &Arc<Shared>, output: &Arc<Mutex<UnixStream>>) -> Self {
+        let gone = Arc::new(AtomicBool::new(false));
+        let (ended, shared, output) = (Arc::clone(&gone), Arc::clone(shared), Arc::clone(output));
+        let walk = move || {
+            if !shared.front.has_news() {
+                return;
+            }
+            let mut told = None;
+            while !ended.load(Ordering::Acquire) && !shared.stopped() {
+                let news = shared.front.news();
+                if let Some(body) = news.clone().filter(|_| news != told) {
+                    reply(&output, &Reply { id: Reply::NEWS, status: 200, body });
+                    told = news;
+                }
+                thread::park_timeout(NEWS);
+            }
+        };
+        if let Err(problem) = thread::Builder::new().name("news".into()).spawn(walk) {
+            log(&format!("the process that serves clients is told nothing: {problem}"));
+        }
+        Self(gone)
+    }
+}
+
+impl Drop for Newsboy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 struct Turn<'a>(&'a Shared);
 
 impl Drop for Turn<'_> {
@@ -222,7 +319,10 @@ impl Drop for Turn<'_> {
 /// An error as clients get it.
 fn failed(id: u64, problem: &Error) -> Reply {
     let status = match (problem.code(), problem.reason().exit()) {
-        ("not-found", _) => 404,
+        ("not-found" | "no-account", _) => 404,
+        ("not-signed-in" | "wrong-password" | "not-claimed", _) => 401,
+        ("not-allowed" | "wrong-claim-code", _) => 403,
+        ("too-many-tries", _) => 429,
         (_, 2) => 400,
         (_, 3 | 4) => 422,
         (_, 5) => 409,
@@ -246,5 +346,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_mins(1);
 /// For one reply.
 const WRITING: Duration = Duration::from_secs(10);
+/// How often it is looked whether there are news.
+const NEWS: Duration = Duration::from_secs(5);
 /// Requests answered at the same time.
 const AT_ONCE: usize = 8;

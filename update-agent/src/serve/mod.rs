@@ -18,13 +18,16 @@ mod desk_notes;
 mod desk_staged;
 mod desk_upgrade;
 pub mod duties;
+pub mod guard;
 pub mod job;
 pub mod keeper;
 pub mod overseer;
+pub mod people;
 pub mod upgrade;
 
 use std::fs;
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
@@ -37,7 +40,7 @@ use formats::boot_report::REPORT_PATH;
 use crate::api::SOCKET;
 use crate::certificates::Store;
 use crate::depot::Places;
-use crate::error::{Error, Result};
+use crate::error::{Doing as _, Error, Result};
 use crate::network::HOOK;
 use crate::reader::{Program, frame};
 use crate::status;
@@ -45,9 +48,11 @@ use crate::watchdog::Watchdogs;
 use crate::workplace::{DATA, Place};
 use desk::Desk;
 use duties::Duties;
+use guard::Guard;
 use job::Jobs;
 use keeper::{Keeper, Setup};
 use overseer::Overseer;
+use people::People;
 
 /// Feeds often: the shortest time a recipe may set is 30 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -70,6 +75,10 @@ pub struct Options {
     /// Socket on which clients are answered
     #[arg(long, value_name = "FILE", default_value = SOCKET)]
     socket: PathBuf,
+    /// Address and port at which browsers are answered over HTTPS, for example
+    /// [::]:443; by default none are
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    https: Option<SocketAddr>,
 }
 
 /// Runs until the machine goes down.
@@ -83,7 +92,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Answers clients from threads of its own. Without it updates cannot be asked for, and what runs is looked after all the same.
-fn keep(options: &Options) -> Option<Keeper> {
+fn keep(options: &Options) -> Option<(Keeper, Option<Keeper>)> {
     let desk = Desk {
         place: Place { disk: None, trust: None, report: options.report.clone(), journal: None },
         data: DATA.into(),
@@ -91,17 +100,28 @@ fn keep(options: &Options) -> Option<Keeper> {
         jobs: Jobs::default(),
         certificates: Store::new(Path::new(DATA)),
         network_hook: HOOK.into(),
+        people: People::new(Path::new(DATA)),
         depot: Places::of_this_machine(),
     };
     let ours = desk.clone();
     let setup = Setup { desk, socket: options.socket.clone(), program: "/proc/self/exe".into() };
     let keeper = Keeper::start(setup).map_err(|problem| log(&format!("clients are not answered: {problem}"))).ok()?;
+    let browsers = options.https.and_then(|address| {
+        let kept = keep_browsers(ours.clone(), address);
+        kept.map_err(|problem| log(&format!("browsers are not answered: {problem}"))).ok()
+    });
     // Behind the keeper: where another agent has the socket, that one follows.
     upgrade::follow(ours.clone());
     if let Err(problem) = calendar::start(ours) {
         log(&format!("nothing is done by itself: {problem}"));
     }
-    Some(keeper)
+    Some((keeper, browsers))
+}
+
+/// Answers browsers at this address.
+fn keep_browsers(desk: Desk, address: SocketAddr) -> Result<Keeper> {
+    let listener = TcpListener::bind(address).doing(|| format!("listen on {address} for browsers"))?;
+    Keeper::keep(Box::new(Guard::new(desk)), listener.into(), "/proc/self/exe".into(), None)
 }
 
 /// Feeds the watchdogs and has the overseer's jobs done, for ever.

@@ -11,6 +11,7 @@ use update_agent::reader::Program;
 use update_agent::serve::desk::Desk;
 use update_agent::serve::job::Jobs;
 use update_agent::serve::keeper::{Keeper, Setup};
+use update_agent::serve::people::People;
 use update_agent::workplace::Place;
 
 use crate::disk_file;
@@ -87,5 +88,6 @@ pub fn desk(folder: &Path, reader: Program) -> Desk {
         depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
         certificates: Store::new(&path("data")),
         network_hook: path("network"),
+        people: People::new(&path("data")),
     }
 }

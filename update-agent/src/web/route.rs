@@ -1,0 +1,138 @@
+//! The pages: one table of what each shows, who may see it, and what is asked of the keeper for it.
+
+use formats::catalogue::PackageId;
+
+use super::words::Words;
+use crate::account::Role;
+use crate::api::{Request, Wanted};
+
+/// A page of somebody who is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// What runs, what is on trial, what the next restart does.
+    Status,
+    /// What the depot offers, what is staged, what is being done.
+    Updates,
+    /// The way to a release, with notes and terms.
+    Way,
+    /// What was installed and how it ended.
+    History,
+    /// The health checks.
+    Health,
+    /// The licences.
+    Licences,
+    /// How the appliance gets its address.
+    Network,
+    /// Who may sign in.
+    Accounts,
+    /// Who did what.
+    Audit,
+    /// Factory reset.
+    Reset,
+}
+
+impl Page {
+    /// All of them, in the order of the navigation.
+    pub const ALL: [Self; 10] = [
+        Self::Status,
+        Self::Updates,
+        Self::Way,
+        Self::History,
+        Self::Health,
+        Self::Licences,
+        Self::Network,
+        Self::Accounts,
+        Self::Audit,
+        Self::Reset,
+    ];
+
+    /// Where it is.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Status => "/status",
+            Self::Updates => "/updates",
+            Self::Way => "/updates/way",
+            Self::History => "/history",
+            Self::Health => "/health",
+            Self::Licences => "/licences",
+            Self::Network => "/network",
+            Self::Accounts => "/accounts",
+            Self::Audit => "/audit",
+            Self::Reset => "/reset",
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(self, words: &Words) -> &'static str {
+        match self {
+            Self::Status => words.status,
+            Self::Updates => words.updates,
+            Self::Way => words.plan,
+            Self::History => words.history,
+            Self::Health => words.health,
+            Self::Licences => words.licences,
+            Self::Network => words.network,
+            Self::Accounts => words.accounts,
+            Self::Audit => words.audit,
+            Self::Reset => words.reset,
+        }
+    }
+
+    /// Whether it stands in the navigation of somebody with this role.
+    pub fn listed(self, role: Role) -> bool {
+        match self {
+            Self::Way => false,
+            Self::Audit | Self::Reset => role >= Role::Administrator,
+            _ => true,
+        }
+    }
+
+    /// The one at this path.
+    pub fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|page| page.path() == path)
+    }
+
+    /// What it shows, asked of the keeper in this order. `to` is the release a way leads to.
+    pub fn asks(self, to: Option<PackageId>, role: Role) -> Vec<Request> {
+        let wanted = Wanted { to, ..Wanted::default() };
+        match self {
+            Self::Status | Self::Reset => vec![Request::Status],
+            Self::Updates => vec![Request::Updates, Request::Staged, Request::Status],
+            Self::Way => vec![Request::Plan(wanted.clone()), Request::Notes(wanted), Request::Updates],
+            Self::History => vec![Request::History],
+            Self::Health => vec![Request::Health],
+            Self::Licences => vec![Request::Licences],
+            Self::Network => vec![Request::Network],
+            Self::Accounts if role >= Role::Administrator => vec![Request::Accounts],
+            Self::Accounts => Vec::new(),
+            Self::Audit => vec![Request::Audit],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::role::rule;
+
+    #[test]
+    fn a_page_asks_for_nothing_that_changes_something_or_that_its_reader_may_not_see() {
+        for page in Page::ALL {
+            for role in Role::ALL.into_iter().filter(|role| page.listed(*role)) {
+                for request in page.asks(None, role) {
+                    let rule = rule(&request);
+                    assert_eq!(rule.action, None, "{page:?} changes something: {request:?}");
+                    assert!(rule.role <= role, "{page:?} for {role}: {request:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_page_is_at_a_path_of_its_own() {
+        for page in Page::ALL {
+            assert_eq!(Page::at(page.path()), Some(page));
+        }
+        assert_eq!(Page::at("/"), None);
+    }
+}
