@@ -210,6 +210,8 @@ codes! {
     AccountsFull = "accounts-full", 5;
     /// Nobody else could administer.
     LastAdministrator = "last-administrator", 5;
+    /// Nothing is installed without a backup, and none can be made.
+    BackupRequired = "backup-required", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.
@@ -244,6 +246,10 @@ codes! {
     CertificateDamaged = "certificate-damaged", 6;
     /// The file of accounts went bad.
     AccountsDamaged = "accounts-damaged", 6;
+    /// A restore failed and was taken back.
+    NotRestored = "not-restored", 6;
+    /// A restore is neither completed nor taken back.
+    RestoreHalfway = "restore-halfway", 6;
     /// The disk does not keep what is written.
     NotKept = "not-kept", 6;
 

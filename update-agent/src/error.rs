@@ -225,6 +225,9 @@ pub enum Error {
     /// About depots and what they offer.
     #[error(transparent)]
     Depot(Box<crate::depot::Trouble>),
+    /// About backups.
+    #[error(transparent)]
+    Backup(Box<crate::backup::Trouble>),
     /// About certificates.
     #[error(transparent)]
     Certificate(Box<crate::certificates::Trouble>),
@@ -291,6 +294,7 @@ impl Error {
             Self::Account(refusal) => refusal.code(),
             Self::AuditBroken { .. } => Code::AuditBroken,
             Self::Depot(trouble) => trouble.code(),
+            Self::Backup(trouble) => trouble.code(),
             Self::Certificate(trouble) => trouble.code(),
             Self::WithThisClock { cause, .. } => cause.reason(),
             Self::Bug(_) => Code::Bug,
@@ -314,6 +318,12 @@ impl Error {
 impl From<crate::depot::Trouble> for Error {
     fn from(trouble: crate::depot::Trouble) -> Self {
         Self::Depot(Box::new(trouble))
+    }
+}
+
+impl From<crate::backup::Trouble> for Error {
+    fn from(trouble: crate::backup::Trouble) -> Self {
+        Self::Backup(Box::new(trouble))
     }
 }
 

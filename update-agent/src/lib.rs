@@ -4,7 +4,7 @@
 //! state blocks, `journal` remembers, `disk` is the door to all of them. `serve` feeds the watchdog and commits the slot the machine
 //! runs from once it is healthy; `status` says what runs, what is on trial, what failed and why, and what the next restart does.
 //!
-//! `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights. `calendar` decides what is done by itself and
+//! `backup` makes backups and restores them. `depot` asks a depot what there is, `fetch` gets its bytes in a process without rights. `calendar` decides what is done by itself and
 //! when, `mail` tells people.
 //!
 //! `web` is the console in the browser, a process without rights again; `account` says who may do what there, `audit` keeps who did.
@@ -19,6 +19,7 @@ pub mod account;
 pub mod airgap;
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod calendar;
 pub mod certain;
 pub mod certificates;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use update_agent::command::{
-    account, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes, packages,
-    simple, updates, upgrade,
+    account, backup, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes,
+    packages, simple, updates, upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, certificates, console, fetch, reader, serve, status, web};
@@ -41,6 +41,8 @@ enum Command {
     Console(console::Options),
     /// Show or set how this appliance gets its address
     Network(network::Options),
+    /// Make, list, try and restore backups
+    Backup(backup::Options),
     /// Feed the watchdog and commit the running slot once it is healthy
     Serve(serve::Options),
     /// List the licences, how much they give, and until when
@@ -118,6 +120,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Health(options) => health::run(options),
         Command::Console(options) => console::run(options),
         Command::Network(options) => network::run(options),
+        Command::Backup(options) => backup::run(options),
         Command::Serve(options) => serve::run(options),
         Command::Licences(options) => licences::run(options),
         Command::Stage(options) => packages::stage(options),

@@ -7,6 +7,7 @@
 //! [`formats::network::Network::words`], when the setting changes and, through `network apply`, at every start. The setting is written
 //! first and applied then, so that a restart in between ends with what was asked for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -110,6 +111,14 @@ fn apply(hook: &Path, network: &Network) -> Result<()> {
         "{how}; what it said is in the log of the agent; the setting is kept and tried again at the next start"
     ));
     Err(Error::System { action: format!("apply the network setting with {command}"), cause })
+}
+
+/// The names of its interfaces, without the one that reaches only itself.
+pub fn interfaces() -> Vec<String> {
+    let Ok(all) = getifaddrs() else { return Vec::new() };
+    let others = all.filter(|interface| !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK));
+    let names: BTreeSet<String> = others.map(|interface| interface.interface_name).collect();
+    names.into_iter().collect()
 }
 
 /// The addresses this machine has, for example `eth0 192.0.2.10/24`; those that reach only the machine or its link are left out.

@@ -694,6 +694,12 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/licences", "/v1/licences", Value::Null),
         ("POST", "/v1/install", "/v1/install", file.clone()),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
+        ("POST", "/v1/backups", "/v1/backups", json!({ "passphrase": "correct horse battery" })),
+        ("GET", "/v1/backups", "/v1/backups", Value::Null),
+        ("POST", "/v1/backup-piece", "/v1/backup-piece", json!({ "id": "20261123-000000", "offset": 0 })),
+        ("POST", "/v1/backup-setting", "/v1/backup-setting", json!({ "setting": { "format": 1, "keep": 3 } })),
+        ("GET", "/v1/backups/{id}", "/v1/backups/20261123-000000", Value::Null),
+        ("DELETE", "/v1/backups/{id}", "/v1/backups/20261123-000000", Value::Null),
         ("POST", "/v1/check", "/v1/check", Value::Null),
         ("GET", "/v1/updates", "/v1/updates", Value::Null),
         ("POST", "/v1/plan", "/v1/plan", json!({ "to": "site/x-1.0.0" })),
@@ -752,7 +758,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 51);
+    assert_eq!(seen, 57);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

@@ -149,7 +149,7 @@ pub struct File {
     pub bytes: u64,
     /// Of its content.
     pub sha256: Digest,
-    /// Permissions.
+    /// Permissions; who may read, write and run it, and nothing else.
     pub mode: u32,
     /// Owner.
     pub user: u32,
@@ -278,12 +278,19 @@ impl Contents {
                 above = folder;
             }
         }
-        let modes = self.files.iter().map(|file| file.mode).chain(self.folders.iter().map(|folder| folder.mode));
-        match modes.max().filter(|mode| *mode > 0o7777) {
+        // A file that is run with the rights of its owner is nothing a backup may bring.
+        let files = self.files.iter().map(|file| file.mode).filter(|mode| *mode > 0o777);
+        let folders = self.folders.iter().map(|folder| folder.mode).filter(|mode| *mode > 0o7777);
+        match files.chain(folders).next() {
             Some(mode) => Err(format!("permissions {mode:o}")),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a file with this path can stand in a backup.
+pub fn is_path(path: &str) -> bool {
+    check_path(path).is_ok()
 }
 
 /// A path in a backup: relative, of plain parts, of characters that stand for themselves.

@@ -15,7 +15,7 @@ pub mod setting;
 use std::io;
 
 pub use archive::{Reader, Sink, write};
-pub use contents::{Contents, Excluded, File, Folder, Limits, Made, Part, Reason, Scope};
+pub use contents::{Contents, Excluded, File, Folder, Limits, Made, Part, Reason, Scope, is_path};
 
 use crate::Error as FormatError;
 

@@ -173,7 +173,7 @@ fn tables_that_would_write_elsewhere_or_twice_are_refused() {
     assert!(with(&|contents| contents.files[1].path = "site".into()).contains("twice"));
     assert!(with(&|contents| contents.files[1].path = "bulkhead/network.json/x".into()).contains("lies in a file"));
     assert!(with(&|contents| contents.files[1].part = "other".into()).contains("none of its parts"));
-    assert!(with(&|contents| contents.files[1].mode = 0o10_777).contains("permissions"));
+    assert!(with(&|contents| contents.files[1].mode = 0o4_755).contains("permissions"));
     assert!(with(&|contents| contents.files[1].bytes = MAX_TOTAL + 1).contains("at most"));
     assert!(with(&|contents| contents.parts[0].name = "site".into()).contains("twice"));
     assert!(with(&|contents| contents.scopes.retain(|scope| *scope != Scope::Site)).contains("does not belong"));

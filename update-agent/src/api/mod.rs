@@ -7,6 +7,7 @@
 //!
 //! [`route`] is the one table of what there is; [`client`] is the other end, for the commands.
 
+mod backup;
 mod certificates;
 pub mod channel;
 pub mod child;
@@ -29,6 +30,7 @@ use crate::error::Error;
 
 pub use crate::certificates::export::Wanted as ExportCertificate;
 pub use crate::depot::offer::Wanted;
+pub use backup::{BackupPiece, BackupSource, CreateBackup, Restore, SetBackups, TestBackup, key as backup_key};
 pub use certificates::{BindCertificate, ImportCertificate, SigningRequest, UnbindCertificate};
 pub use network::Network;
 
@@ -111,6 +113,22 @@ pub enum Request {
     Network,
     /// Change that.
     SetNetwork(Network),
+    /// The backups that are kept, and what is set about them.
+    Backups,
+    /// One of them.
+    Backup(String),
+    /// A piece of one.
+    BackupPiece(BackupPiece),
+    /// Make one.
+    CreateBackup(CreateBackup),
+    /// Remove one.
+    DeleteBackup(String),
+    /// Read one to its end.
+    TestBackup(TestBackup),
+    /// Put one back.
+    Restore(Restore),
+    /// Say when and for whom they are made.
+    SetBackups(SetBackups),
     /// The certificates, what is to be said about them, and what is bound.
     Certificates,
     /// Take one in.
@@ -212,6 +230,9 @@ pub struct Install {
     /// Take a path bundle whatever day it is; why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_expired: Option<String>,
+    /// Make no backup before it, although the operator wants one; why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_backup: Option<String>,
 }
 
 /// An upgrade: every package on the way to a release, in order.
@@ -230,6 +251,9 @@ pub struct Upgrade {
     /// Packages are taken from staging, and the depot is not asked.
     #[serde(default)]
     pub offline: bool,
+    /// Make no backup before it, although the operator wants one; why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_backup: Option<String>,
 }
 
 impl Upgrade {

@@ -2,7 +2,7 @@
 //! compile.
 
 use super::people::Change;
-use super::{ExportCertificate, Install, Network, Package, Request, Stage};
+use super::{BackupSource, ExportCertificate, Install, Network, Package, Request, Stage};
 use crate::account::Role;
 use crate::account::Role::{Administrator, Operator, Viewer};
 
@@ -34,6 +34,7 @@ pub fn rule(request: &Request) -> Rule {
         | Request::Health
         | Request::Certificates
         | Request::Mail
+        | Request::Backups
         | Request::Network => look(),
         Request::Check => (Operator, Some("check"), String::new()),
         Request::DownloadKey => (Operator, Some("download-key"), String::new()),
@@ -70,7 +71,18 @@ pub fn rule(request: &Request) -> Rule {
         Request::UnbindCertificate(_) => (Administrator, Some("unbind-certificate"), String::new()),
         Request::SigningRequest(order) => (Administrator, Some("signing-request"), order.names.join(" ")),
         Request::DeleteSigningRequest(id) => (Administrator, Some("delete-signing-request"), id.clone()),
-        Request::ClaimCode | Request::Accounts | Request::Audit => (Administrator, None, String::new()),
+        Request::Backup(_) => (Operator, None, String::new()),
+        // Whoever makes one says who opens it, and every key and password of the appliance is inside.
+        Request::CreateBackup(_) => (Administrator, Some("backup"), String::new()),
+        Request::BackupPiece(piece) if piece.offset == 0 => (Administrator, Some("fetch-backup"), piece.id.clone()),
+        Request::TestBackup(_) => (Administrator, Some("test-backup"), String::new()),
+        Request::DeleteBackup(id) => (Administrator, Some("delete-backup"), id.clone()),
+        Request::Restore(order) if order.dry_run => (Administrator, Some("try-restore"), source(&order.backup)),
+        Request::Restore(order) => (Administrator, Some("restore"), source(&order.backup)),
+        Request::SetBackups(_) => (Administrator, Some("backup-setting"), String::new()),
+        Request::BackupPiece(_) | Request::ClaimCode | Request::Accounts | Request::Audit => {
+            (Administrator, None, String::new())
+        }
         // Whose password it is decides; see "crate::serve::guard".
         Request::ChangeAccounts(change @ Change::SetPassword { .. }) => (Viewer, Some("accounts"), change.about()),
         Request::ChangeAccounts(change) => (Administrator, Some("accounts"), change.about()),
@@ -95,6 +107,13 @@ fn network_words(network: &Network) -> String {
         Network::Static { interface, address, .. } => {
             format!("{address} on {}", interface.as_deref().unwrap_or("the first interface"))
         }
+    }
+}
+
+fn source(backup: &BackupSource) -> String {
+    match backup {
+        BackupSource::Kept(id) => id.clone(),
+        BackupSource::File(path) => path.display().to_string(),
     }
 }
 

@@ -3,8 +3,9 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    BindCertificate, ExportCertificate, FactoryReset, ImportCertificate, Install, MAX_REQUEST, MAX_UPLOAD, Network,
-    Package, Problem, Request, Rollback, SigningRequest, Stage, UnbindCertificate, Upgrade, Wanted,
+    BackupPiece, BindCertificate, CreateBackup, ExportCertificate, FactoryReset, ImportCertificate, Install,
+    MAX_REQUEST, MAX_UPLOAD, Network, Package, Problem, Request, Restore, Rollback, SetBackups, SigningRequest, Stage,
+    TestBackup, UnbindCertificate, Upgrade, Wanted,
 };
 use crate::code::Code;
 
@@ -18,7 +19,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 41] = [
+pub const ROUTES: [Route; 49] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -91,6 +92,30 @@ pub const ROUTES: [Route; 41] = [
     Route { method: "POST", path: "/v1/accounts", request: |_, body| json(body).map(Request::ChangeAccounts) },
     Route { method: "DELETE", path: "/v1/accounts", request: |_, _| Ok(Request::ForgetAccounts) },
     Route { method: "GET", path: "/v1/audit", request: |_, _| Ok(Request::Audit) },
+    Route { method: "GET", path: "/v1/backups", request: |_, _| Ok(Request::Backups) },
+    Route {
+        method: "POST",
+        path: "/v1/backups",
+        request: |_, body| json::<CreateBackup>(body).map(Request::CreateBackup),
+    },
+    Route { method: "GET", path: "/v1/backups/{id}", request: |id, _| Ok(Request::Backup(id.into())) },
+    Route { method: "DELETE", path: "/v1/backups/{id}", request: |id, _| Ok(Request::DeleteBackup(id.into())) },
+    Route {
+        method: "POST",
+        path: "/v1/backup-piece",
+        request: |_, body| json::<BackupPiece>(body).map(Request::BackupPiece),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/backup-setting",
+        request: |_, body| json::<SetBackups>(body).map(Request::SetBackups),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/backup-test",
+        request: |_, body| json::<TestBackup>(body).map(Request::TestBackup),
+    },
+    Route { method: "POST", path: "/v1/restore", request: |_, body| json::<Restore>(body).map(Request::Restore) },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
 ];
 

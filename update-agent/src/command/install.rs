@@ -40,6 +40,10 @@ pub struct Options {
     restart: bool,
     #[command(flatten)]
     expired: AcceptExpired,
+    /// Make no backup before it although one is set; why. The history keeps
+    /// it
+    #[arg(long, value_name = "REASON", conflicts_with = "disk")]
+    no_backup: Option<String>,
 }
 
 /// Whether a path bundle is taken whatever day it is.
@@ -77,6 +81,7 @@ pub fn run(options: &Options) -> Result<()> {
         accept_eula: options.accept_eula,
         restart: options.restart,
         accept_expired: options.expired.reason(),
+        no_backup: options.no_backup.clone(),
     };
     options.agent.run("/v1/install", &order)
 }

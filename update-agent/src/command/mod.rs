@@ -1,6 +1,7 @@
 //! The commands that change what is installed, one file each, and what they print.
 
 pub mod account;
+pub mod backup;
 pub mod cert;
 pub mod download_key;
 pub mod factory_reset;

@@ -26,6 +26,10 @@ pub struct Options {
     /// Take the packages that are staged, and do not ask the depot
     #[arg(long)]
     offline: bool,
+    /// Make no backup before it although one is set; why. The history keeps
+    /// it
+    #[arg(long, value_name = "REASON")]
+    no_backup: Option<String>,
     /// Take back the upgrade that is under way; what was installed stays
     #[arg(long, conflicts_with_all = ["to", "no_soak", "accept_eula", "offline"])]
     cancel: bool,
@@ -43,6 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
         no_soak: options.reason.clone(),
         accept_eula: options.accept_eula,
         offline: options.offline,
+        no_backup: options.no_backup.clone(),
     };
     options.agent.run("/v1/upgrade", &order)
 }

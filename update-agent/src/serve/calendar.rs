@@ -47,11 +47,16 @@ pub fn start(desk: Desk) -> Result<()> {
 impl Desk {
     /// One look, and what follows from it. `up`: for how long the machine has been running.
     pub fn look_into(&self, calendar: &mut Calendar, up: Duration) -> Result<()> {
+        // A setting about backups that cannot be read keeps nothing else from being done, and is said.
+        let backup = self.backup_is_due();
         let seen = self.seen(up)?;
+        if seen.idle && matches!(backup, Ok(true)) {
+            return self.begin_unasked("backup", Self::scheduled_backup);
+        }
         if self.jobs.unfinished().as_deref() == Some(STAGE) && seen.auto >= Auto::Stage {
             calendar.again(Task::Stage);
         }
-        let Some(task) = calendar.next(&seen) else { return Ok(()) };
+        let Some(task) = calendar.next(&seen) else { return backup.map(drop) };
         match self.by_itself(task) {
             // Somebody was faster; it is due again.
             Err(Error::AtWork { .. }) => {
@@ -85,7 +90,7 @@ impl Desk {
             Task::Tell if self.has_news()? => self.begin_unasked("mail", |desk, _| desk.tell()),
             Task::Stage => self.stage_next(),
             Task::Upgrade if self.unasked()?.is_some() => {
-                self.begin_unasked("upgrade", |desk, _| desk.begin_unasked_upgrade(BY))
+                self.begin_unasked("upgrade", |desk, hand| desk.begin_unasked_upgrade(BY, hand))
             }
             Task::Tell | Task::Upgrade => Ok(()),
         }

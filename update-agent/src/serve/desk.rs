@@ -20,6 +20,7 @@ use super::people::People;
 use crate::api::role::rule;
 use crate::api::{Actor, Install, Job, Package, Request, Stage};
 use crate::audit::Deed;
+use crate::backup::store::Cause;
 use crate::certificates;
 use crate::code::Code;
 use crate::command::install::{firmware_model, restart};
@@ -138,7 +139,9 @@ impl Desk {
                 let done = workplace.agent(&|phase, done, of| hand.show(phase, done, of)).rollback(kind)?;
                 Ok(concluded(&workplace, &done))
             }),
-            Request::Upgrade(order) => self.begin("upgrade", by, move |desk, by, _| desk.begin_upgrade(&order, &by)),
+            Request::Upgrade(order) => {
+                self.begin("upgrade", by, move |desk, by, hand| desk.begin_upgrade(&order, &by, hand))
+            }
             Request::UpgradeOutlook => facts(value(&self.outlook()?)?),
             Request::CancelUpgrade => facts(json!({ "steps": self.cancel_upgrade(&by)? })),
             Request::Mail => facts(self.mail_facts()?),
@@ -148,6 +151,19 @@ impl Desk {
                 let wanted = wanted.checked()?;
                 self.begin("network", by, move |desk, _, _| network::set(&desk.data, &desk.network_hook, &wanted))
             }
+            Request::Backups => facts(self.backup_facts()?),
+            Request::Backup(id) => facts(self.backup_shown(&id)?),
+            Request::BackupPiece(piece) => facts(self.backup_piece(&piece)?),
+            Request::DeleteBackup(id) => {
+                self.backups().remove(&id)?;
+                facts(json!({ "steps": [format!("backup {id} is removed")] }))
+            }
+            Request::CreateBackup(order) => {
+                self.begin("backup", by, move |desk, _, hand| desk.create_backup(&order, Cause::Asked, hand))
+            }
+            Request::TestBackup(order) => self.begin("backup-test", by, |desk, _, _| desk.test_backup(order)),
+            Request::Restore(order) => self.begin("restore", by, |desk, by, _| desk.restore(order, by)),
+            Request::SetBackups(order) => facts(json!({ "steps": self.set_backups(order)? })),
             Request::Certificates => facts(value(&self.certificates()?)?),
             Request::ImportCertificate(order) => facts(self.import_certificate(&order)?),
             Request::ExportCertificate(wanted) => facts(self.export_certificate(&wanted)?),
@@ -173,6 +189,10 @@ impl Desk {
 
     /// Removes what an agent left that was ended in the middle of its work. Nothing of it is needed, so a failure is only said.
     pub fn tidy(&self) {
+        // First of all: nothing else may look at what is half restored.
+        if let Err(problem) = self.finish_restore().and_then(|()| self.backups().tidy()) {
+            log(&problem.to_string());
+        }
         if let Err(problem) = self.staging().tidy() {
             log(&problem.to_string());
         }
@@ -204,6 +224,12 @@ impl Desk {
 
     /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
     fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
+        let mut steps = self.backup_before(order.no_backup.as_deref(), "an installation", &by, hand)?;
+        steps.extend(self.install_now(order, by, hand)?);
+        Ok(steps)
+    }
+
+    fn install_now(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
         if let Package::File(path) = &order.package
             && let Some(bundle) = bundle(path)?
         {

@@ -250,7 +250,7 @@ pub(super) fn bundle(path: &Path) -> Result<Option<Opened>> {
 }
 
 /// Words for the journal.
-fn checked_reason(reason: &str) -> Result<&str> {
+pub(super) fn checked_reason(reason: &str) -> Result<&str> {
     let fits = !reason.trim().is_empty() && reason.chars().count() <= LONGEST && !reason.contains(char::is_control);
     if fits { Ok(reason) } else { Err(Error::Usage(format!("a reason has 1 to {LONGEST} characters on one line"))) }
 }

@@ -7,6 +7,7 @@ use formats::depot::Setting;
 use formats::plan::{Inventory, Plan};
 
 use super::desk::Desk;
+use super::job::Hand;
 use crate::api;
 use crate::command::install::firmware_model;
 use crate::depot::clock::Clock;
@@ -25,7 +26,7 @@ use crate::workplace::{Workplace, now};
 
 impl Desk {
     /// Begins an upgrade: asks the depot, plans, keeps the intent. Nothing is installed by it; [`follow`] does that.
-    pub(super) fn begin_upgrade(&self, order: &api::Upgrade, by: &str) -> Result<Vec<String>> {
+    pub(super) fn begin_upgrade(&self, order: &api::Upgrade, by: &str, hand: &Hand) -> Result<Vec<String>> {
         order.check()?;
         let mut steps = if order.offline { Vec::new() } else { self.check()? };
         self.none_under_way(&self.look()?)?;
@@ -34,6 +35,7 @@ impl Desk {
         steps.extend(way.sentences);
         if !way.plan.steps.is_empty() {
             let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
+            steps.extend(self.backup_before(order.no_backup.as_deref(), "an upgrade", by, hand)?);
             let among = if order.offline { packages(&way.plan) } else { Vec::new() };
             steps.push(self.keep_upgrade(to, among, order, by)?);
         }
@@ -100,10 +102,11 @@ impl Desk {
 
     /// Begins that, once the depot said that it is still so. Terms stay to be accepted and clients get their time: neither is for the
     /// calendar to decide.
-    pub(super) fn begin_unasked_upgrade(&self, by: &str) -> Result<Vec<String>> {
+    pub(super) fn begin_unasked_upgrade(&self, by: &str, hand: &Hand) -> Result<Vec<String>> {
         let mut steps = self.check()?;
         if let Some((to, plan)) = self.unasked()? {
             steps.extend(plan.sentences());
+            steps.extend(self.backup_before(None, "an upgrade", by, hand)?);
             steps.push(self.keep_upgrade(to, Vec::new(), &api::Upgrade::default(), by)?);
         }
         Ok(steps)

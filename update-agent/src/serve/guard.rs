@@ -9,7 +9,7 @@ use super::keeper::{Front, Work};
 use crate::account::Refusal;
 use crate::api::people::Change;
 use crate::api::role::rule;
-use crate::api::{Actor, Package, Request, Stage};
+use crate::api::{Actor, BackupSource, CreateBackup, Package, Request, Restore, Stage, TestBackup};
 use crate::audit::Deed;
 use crate::error::Result;
 use crate::serve::log;
@@ -116,6 +116,9 @@ impl Guard {
             Request::Stage(Stage::File(_) | Stage::Expired(_)) | Request::Eula(Package::File(_)) => {
                 Err(Refusal::FileOfAppliance.into())
             }
+            Request::TestBackup(TestBackup { backup: BackupSource::File(_), .. })
+            | Request::Restore(Restore { backup: BackupSource::File(_), .. })
+            | Request::CreateBackup(CreateBackup { to: Some(_), .. }) => Err(Refusal::FileOfAppliance.into()),
             Request::ForgetAccounts | Request::ClaimCode => Err(Refusal::Claimed.into()),
             Request::ChangeAccounts(change) => self.may_change(actor, change),
             _ => Ok(()),

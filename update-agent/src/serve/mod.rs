@@ -9,6 +9,7 @@
 
 pub mod calendar;
 pub mod desk;
+mod desk_backup;
 mod desk_bundle;
 mod desk_certificates;
 mod desk_depot;

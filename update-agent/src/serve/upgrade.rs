@@ -176,6 +176,7 @@ impl Desk {
             accept_eula: upgrade.accept_eula,
             restart: false,
             accept_expired: None,
+            no_backup: None,
         };
         steps.extend(staged.steps);
         let record = upgrade.record;

@@ -46,7 +46,8 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
                 (None, None) => return Err("no package is named".into()),
             };
             let accept_eula = form.ticked("accept-eula");
-            let order = Install { package, hardware: None, accept_eula, restart: true, accept_expired: None };
+            let order =
+                Install { package, hardware: None, accept_eula, restart: true, accept_expired: None, no_backup: None };
             (Request::Install(order), Page::Updates)
         }
         "stage" => {
