@@ -2,31 +2,46 @@
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 TARGET=x86_64-unknown-linux-gnu
 TARGET_DIR=${CARGO_TARGET_DIR:-target}
+STATIC="-C target-feature=+crt-static"
 
-# build_programs PROFILE: the host programs with that cargo profile, and the two static device programs beside them.
+# build_programs PROFILE: the host programs with that cargo profile, and the two static device programs beside them, all in $BIN.
 build_programs() {
   local profile=$1 folder=$1
   if [ "$profile" = dev ]; then folder=debug; fi
   echo "build: bulkhead and bulkhead-vm ($profile)"
   cargo build --locked --quiet --profile "$profile" -p builder -p qemu --bins
   echo "build: bulkhead-init and update-agent (static)"
-  RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --locked --quiet --profile device --target "$TARGET" -p init -p update-agent --bins
+  RUSTFLAGS=$STATIC cargo build --locked --quiet --profile device --target "$TARGET" -p init -p update-agent --bins
   BIN=$TARGET_DIR/$folder
-  local program
+  local device=$TARGET_DIR/$TARGET/device
   if [ "$profile" = dev ]; then
     # Away from cargo's own folder: "cargo test" puts a dynamic update-agent there, and the image would not be the same again.
     BIN=$TARGET_DIR/programs
-    mkdir -p "$BIN"
-    for program in bulkhead bulkhead-vm; do
-      rm -f "$BIN/$program"
-      cp "$TARGET_DIR/$folder/$program" "$BIN/$program"
-    done
+    place "$TARGET_DIR/$folder/bulkhead" "$TARGET_DIR/$folder/bulkhead-vm"
   fi
-  for program in bulkhead-init update-agent; do
-    # Replace, never overwrite: a program that is running keeps its file.
-    rm -f "$BIN/$program"
-    cp "$TARGET_DIR/$TARGET/device/$program" "$BIN/$program"
+  place "$device/bulkhead-init" "$device/update-agent"
+}
+
+# build_programs_once: the same for tests, which build every dependency one time only: programs, lints and tests are all for the
+# appliance's target and static, and the agent is the one that is tested: the same code as an appliance's, less optimised and larger. The
+# program of the initramfs is as it is shipped, because GRUB is slow at reading and hashing it.
+build_programs_once() {
+  echo "build: bulkhead, bulkhead-vm, update-agent (static, dev) and bulkhead-init (static)"
+  cargo build --locked --quiet --workspace --bins
+  cargo build --locked --quiet --profile device -p init --bins
+  BIN=$TARGET_DIR/programs
+  local built=$TARGET_DIR/$TARGET/debug
+  place "$built/bulkhead" "$built/bulkhead-vm" "$built/update-agent" "$TARGET_DIR/$TARGET/device/bulkhead-init"
+  strip "$BIN/update-agent"
+}
+
+# place PROGRAM...: into $BIN. Replaced, never overwritten: a program that is running keeps its file.
+place() {
+  local program
+  mkdir -p "$BIN"
+  for program in "$@"; do
+    rm -f "$BIN/${program##*/}"
+    cp "$program" "$BIN"
   done
 }
 
