@@ -7,142 +7,14 @@ mod fixtures;
 #[expect(dead_code, reason = "shared with the tests of depots, which use all of it")]
 mod appliance;
 mod disk_file;
+mod web_console;
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use appliance::{AGENT, desk};
-use fixtures::{Release, release, trust};
+use fixtures::release;
 use formats::manifest::Kind;
 use serde_json::{Value, json};
-use update_agent::reader::Program;
-use update_agent::serve::desk::Desk;
-use update_agent::serve::guard::Guard;
-use update_agent::serve::keeper::{Keeper, Setup};
-
-struct Console {
-    directory: tempfile::TempDir,
-    address: SocketAddr,
-    desk: Desk,
-    _keepers: [Keeper; 2],
-}
-
-/// An answer as `curl` shows it.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Console {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        disk_file::write(&path("disk.img"), |_| 1);
-        fs::write(path("trust.json"), trust().encode().unwrap()).unwrap();
-        let desk = desk(directory.path(), Program::at(AGENT));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let here = Setup { desk: desk.clone(), socket: path("agent.sock"), program: AGENT.into() };
-        let here = Keeper::start(here).unwrap();
-        let guard = Box::new(Guard::new(desk.clone()));
-        let there = Keeper::keep(guard, listener.into(), AGENT.into(), None).unwrap();
-        let console = Self { directory, address, desk, _keepers: [here, there] };
-        let until = Instant::now() + Duration::from_mins(1);
-        while console.try_curl(&["/static/console.css"]).is_none() {
-            assert!(Instant::now() < until, "nobody answers browsers");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        console
-    }
-
-    fn try_curl(&self, arguments: &[&str]) -> Option<Answer> {
-        let (path, rest) = arguments.split_first().unwrap();
-        let jar = self.directory.path().join("cookies");
-        let output = Command::new("curl")
-            .args(["--silent", "--insecure", "--include", "--max-time", "60", "--cookie-jar"])
-            .arg(&jar)
-            .arg("--cookie")
-            .arg(&jar)
-            .args(rest)
-            .arg(format!("https://{}{path}", self.address))
-            .output()
-            .expect("curl is missing; run scripts/setup");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, head: head.to_ascii_lowercase(), body: body.into() })
-    }
-
-    fn curl(&self, arguments: &[&str]) -> Answer {
-        self.try_curl(arguments).unwrap_or_else(|| panic!("no answer to {arguments:?}"))
-    }
-
-    /// The proof in the forms of a page.
-    fn proof(&self, path: &str) -> String {
-        let body = self.curl(&[path]).body;
-        body.split("name=\"proof\" value=\"").nth(1).unwrap_or_else(|| panic!("no form: {body}"))[..64].into()
-    }
-
-    /// Sends a form from a page.
-    fn form(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Answer {
-        let proof = format!("proof={}", self.proof(page));
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut arguments = vec![action, "--data-urlencode", &proof];
-        for field in &fields {
-            arguments.extend(["--data-urlencode", field.as_str()]);
-        }
-        self.curl(&arguments)
-    }
-
-    fn claim(&self) {
-        let code = self.desk.people.claim_code().unwrap().unwrap();
-        let answer = self.form("/claim", "/claim", &[("code", &code), ("name", "anna"), ("password", PASSWORD)]);
-        assert_eq!((answer.status, location(&answer)), (303, "/status".into()), "{}", answer.body);
-    }
-
-    fn sign_in(&self, name: &str, password: &str) -> Answer {
-        self.form("/sign-in", "/sign-in", &[("name", name), ("password", password)])
-    }
-
-    fn sign_out(&self) {
-        assert_eq!(self.form("/status", "/sign-out", &[]).status, 303);
-    }
-
-    /// Waits until no job is at work, and returns the last one.
-    fn job(&self) -> Value {
-        let until = Instant::now() + Duration::from_mins(2);
-        loop {
-            let job = serde_json::to_value(self.desk.jobs.last()).unwrap();
-            if !job["result"].is_null() {
-                return job;
-            }
-            assert!(Instant::now() < until, "{job}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn staged(&self, name: &str, release: &Release) -> String {
-        let path = self.directory.path().join(name);
-        fs::write(&path, &release.package).unwrap();
-        let output = Command::new(AGENT)
-            .args(["stage", path.to_str().unwrap(), "--socket"])
-            .arg(self.directory.path().join("agent.sock"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.trim().rsplit(' ').next().unwrap_or_else(|| panic!("{text}")).into()
-    }
-}
-
-fn location(answer: &Answer) -> String {
-    let line = answer.head.lines().find_map(|line| line.strip_prefix("location: "));
-    line.unwrap_or_default().into()
-}
-
-const PASSWORD: &str = "correct horse battery staple";
+use web_console::{Console, PASSWORD, location};
 
 #[test]
 fn a_new_appliance_is_claimed_with_the_code_its_screen_shows_and_nothing_is_served_before() {

@@ -27,8 +27,8 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
                 (fact(words.base, occupant("/running").as_ref()))
                 (fact(words.site, occupant("/site-running").as_ref()))
                 (fact(words.on_trial, occupant("/on-trial").or_else(|| occupant("/site-on-trial")).as_ref()))
-                (fact(words.state, lifecycle.at("/state").some().map(|text| said(&text)).as_ref()))
-                (fact(words.site, lifecycle.at("/site-state").some().map(|text| said(&text)).as_ref()))
+                (fact(words.base_state, lifecycle.at("/state").some().map(|text| said(&text)).as_ref()))
+                (fact(words.site_state, lifecycle.at("/site-state").some().map(|text| said(&text)).as_ref()))
                 (fact(words.firmware, status.at("/firmware").some().map(|text| html! { (text) }).as_ref()))
                 (fact(words.secure_boot, status.at("/secure-boot").there().then(|| {
                     html! { (if status.at("/secure-boot").yes() { words.yes } else { words.no }) }
@@ -47,10 +47,7 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
                 (fact(words.site, occupant("/next-restart/site").as_ref()))
             }
             @if lifecycle.at("/next-restart/reset").there() { p.problem { (words.reset_pending) } }
-            @if operator {
-                p { (words.restart_safe) }
-                (button(reader, "restart", words.restart, &[]))
-            }
+            @if operator { (button(reader, "restart", words.restart, &[])) }
         }
         section {
             h2 { (words.slots) }

@@ -1,0 +1,119 @@
+// Drives Chromium through the console. Arguments: address, claim code, password, id of a staged package, folder for pictures, folder of
+// node modules. Ends with 1 and says why when something is not as it should be.
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { strict as assert } from "node:assert";
+
+const [address, code, password, staged, pictures, modules] = process.argv.slice(2);
+const require = createRequire(join(modules, "console.js"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const PAGES = ["status", "updates", "updates/way", "history", "health", "licences", "network", "accounts", "audit", "reset"];
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: process.getuid() === 0 ? ["--no-sandbox"] : [],
+});
+
+// What a page must never do: load from elsewhere, break its own policy, or fail in its script.
+const complaints = [];
+const watch = (page) => {
+  page.on("console", (line) => { if (line.type() === "error") { complaints.push(`${page.url()}: ${line.text()}`); } });
+  page.on("pageerror", (problem) => complaints.push(`${page.url()}: ${problem}`));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(address) && !request.url().startsWith("data:")) { complaints.push(`asks for ${request.url()}`); }
+  });
+};
+
+const accessible = async (page, what) => {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] }));
+  const said = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).slice(0, 3).join(" ")}`);
+  assert.deepEqual(said, [], `${what} for screen readers and eyes`);
+};
+
+const context = await browser.newContext({ ignoreHTTPSErrors: true, locale: "en-GB", viewport: { width: 1200, height: 800 } });
+const page = await context.newPage();
+watch(page);
+
+// The first account.
+await page.goto(`${address}/`);
+assert.equal(new URL(page.url()).pathname, "/claim");
+await accessible(page, "claim");
+await page.screenshot({ path: join(pictures, "claim-en-light.png"), fullPage: true });
+await page.getByLabel("Claim code").fill(code.toLowerCase());
+await page.getByLabel("Name").fill("anna");
+await page.getByLabel("New password").fill(password);
+await page.keyboard.press("Enter");
+await page.waitForURL("**/status");
+
+// Every page in both languages and colours, and on a phone.
+for (const language of ["en", "de"]) {
+  for (const theme of ["light", "dark"]) {
+    await page.goto(`${address}/status`);
+    await page.locator("footer select[name=language]").selectOption(language);
+    await page.locator("footer select[name=theme]").selectOption(theme);
+    await page.locator("footer button").click();
+    await page.waitForURL("**/status");
+    for (const place of PAGES) {
+      await page.goto(`${address}/${place}`);
+      assert.equal(await page.locator("html").getAttribute("lang"), language, place);
+      assert.equal(await page.locator("h1").count(), 1, place);
+      await accessible(page, `${place} (${language}, ${theme})`);
+      await page.screenshot({ path: join(pictures, `${place.replace("/", "-")}-${language}-${theme}.png`), fullPage: true });
+    }
+  }
+}
+await page.setViewportSize({ width: 360, height: 740 });
+for (const place of PAGES) {
+  await page.goto(`${address}/${place}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wide <= 0, `${place} is ${wide} pixels wider than a phone`);
+}
+await page.screenshot({ path: join(pictures, "phone.png"), fullPage: true });
+await page.setViewportSize({ width: 1200, height: 800 });
+
+// By keyboard: the first stop skips the navigation.
+await page.goto(`${address}/status`);
+await page.keyboard.press("Tab");
+assert.ok(await page.locator("a.skip").evaluate((link) => link === document.activeElement), "the first stop");
+await page.keyboard.press("Enter");
+assert.equal(new URL(page.url()).hash, "#content");
+
+// An update, watched to its end without loading the page again; the button pressed twice begins it once.
+await page.goto(`${address}/updates`);
+const install = page.locator("form", { has: page.locator(`input[value="${staged}"]`) }).filter({ has: page.locator("input[type=checkbox]") });
+await install.locator("button").dblclick();
+await page.locator("#live section").first().waitFor();
+await page.waitForFunction(() => document.querySelector("#live progress, #live [data-working]") === null
+  && document.querySelector("#live section") !== null, null, { timeout: 120000 });
+assert.match(await page.locator("#live").textContent(), /demo-site 11\.0\.0/);
+await page.goto(`${address}/audit`);
+assert.equal(await page.locator("tr", { hasText: "install staged" }).count(), 1, "pressed twice, begun once");
+
+// Without the script: sign out, a wrong password, the right one, a page.
+const bare = await browser.newContext({ ignoreHTTPSErrors: true, locale: "de-DE", javaScriptEnabled: false });
+const plain = await bare.newPage();
+watch(plain);
+await plain.goto(`${address}/audit`);
+assert.equal(new URL(plain.url()).pathname, "/sign-in");
+await plain.getByLabel("Name").fill("anna");
+await plain.getByLabel("Passwort").fill("ein falsches Passwort");
+complaints.length = 0;
+await plain.getByRole("button", { name: "Anmelden" }).click();
+assert.match(await plain.getByRole("alert").textContent(), /wrong-password/);
+// The browser itself complains about the status 401 of that answer, and about nothing else.
+assert.ok(complaints.every((one) => one.includes("401")), complaints.join("\n"));
+complaints.length = 0;
+await plain.screenshot({ path: join(pictures, "sign-in-de-light.png"), fullPage: true });
+await plain.getByLabel("Name").fill("anna");
+await plain.getByLabel("Passwort").fill(password);
+await plain.getByRole("button", { name: "Anmelden" }).click();
+assert.equal(new URL(plain.url()).pathname, "/audit", "back where it was wanted");
+await plain.getByRole("button", { name: "Abmelden" }).click();
+assert.equal(new URL(plain.url()).pathname, "/sign-in");
+assert.equal(await plain.goto(`${address}/status`).then((answer) => new URL(answer.url()).pathname), "/sign-in");
+
+assert.deepEqual(complaints, []);
+await browser.close();
