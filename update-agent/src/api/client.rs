@@ -34,6 +34,14 @@ impl Client {
         self.read(self.runtime.block_on(self.call(Method::GET, path, None))?)
     }
 
+    /// The same, for who would rather do without than wait longer than this.
+    pub fn get_within<T: DeserializeOwned>(&self, path: &str, limit: Duration) -> Result<T> {
+        let answer =
+            self.runtime.block_on(async { tokio::time::timeout(limit, self.call(Method::GET, path, None)).await });
+        let late = |_| Error::NoAgent { socket: self.socket.clone(), why: "it does not answer in time".into() };
+        self.read(answer.map_err(late)??)
+    }
+
     /// Sends JSON and reads the answer. An agent that is just starting is waited for.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let body = serde_json::to_vec(body).doing(|| "write JSON".into())?;

@@ -24,7 +24,10 @@ pub struct ClaimCode {
 pub fn claim_code(options: &ClaimCode) -> Result<()> {
     match options.agent.client()?.get::<Option<String>>("/v1/claim-code")? {
         Some(code) => println!("{code}"),
-        None => println!("this appliance has accounts already; \"update-agent account list\" lists them"),
+        None => println!(
+            "there is no claim code: this appliance has accounts already (\"update-agent account list\"), or answers no browsers \
+             (\"serve --https\")"
+        ),
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::menu::{Dialog, Order};
 use self::screen::{View, screen};
+use crate::api::SOCKET;
+use crate::api::client::Client;
 use crate::error::{Doing, Result};
 use crate::licence::Directory;
 use crate::lifecycle::{derive, silent, summarize};
@@ -93,8 +95,21 @@ fn look(report: &Path) -> Result<View> {
     let mut failures = workplace::failures();
     failures.drain(..failures.len().saturating_sub(FAILURES_SHOWN));
     let setting = network::setting().map_or_else(|problem| format!("setting unusable: {problem}"), |it| it.to_string());
-    Ok(View { report, lifecycle, upgrade: upgrade.flatten(), failures, setting, addresses: network::addresses() })
+    let claim = Client::new(Path::new(SOCKET)).and_then(|agent| agent.get_within("/v1/claim-code", CLAIM_LIMIT));
+    Ok(View {
+        report,
+        lifecycle,
+        upgrade: upgrade.flatten(),
+        failures,
+        setting,
+        addresses: network::addresses(),
+        // An agent that does not answer must not keep anybody from seeing the rest.
+        claim: claim.unwrap_or(None),
+    })
 }
+
+/// For the claim code, the only thing on the screen the agent has to be asked for.
+const CLAIM_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the commands on this terminal, one after the other, until one fails; each says itself what it did.
 fn carry_out(orders: &[Order]) -> Result<()> {

@@ -30,6 +30,8 @@ pub struct View {
     pub setting: String,
     /// The addresses it has, for example `eth0 192.0.2.10/24`.
     pub addresses: Vec<String>,
+    /// The code by which the first account is made in a browser; nothing when that is not to be done.
+    pub claim: Option<String>,
 }
 
 /// The whole screen, at most [`LINES`] lines of at most [`COLUMNS`] columns, without a line feed behind the last one, where people type.
@@ -95,6 +97,9 @@ fn facts(view: &View) -> Vec<String> {
     }
     let addresses = if view.addresses.is_empty() { "no address".into() } else { view.addresses.join(", ") };
     lines.extend(entries("network", &format!("{addresses} ({})", view.setting), 2));
+    if let Some(code) = &view.claim {
+        lines.push(entry("claim", &format!("{code} is the code for the first account; type it at https://ADDRESS/")));
+    }
     for warning in &report.warnings {
         lines.extend(entries("warning", warning, 2));
     }

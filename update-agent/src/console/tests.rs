@@ -56,6 +56,7 @@ fn view(state: State) -> View {
         failures: Vec::new(),
         setting: "DHCP".into(),
         addresses: vec!["eth0 192.0.2.10/24".into()],
+        claim: None,
     }
 }
 
@@ -81,6 +82,15 @@ fn choose(view: &View, words: &str) -> String {
 
 fn agent(words: &[&str]) -> Order {
     Order::Agent(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+#[test]
+fn the_claim_code_is_shown_while_there_is_one() {
+    let mut view = view(STEADY);
+    assert!(!screen(&view, &Dialog::Menu, None).contains("claim"));
+    view.claim = Some("01AB-CDEF-GHJK".into());
+    let shown = screen(&view, &Dialog::Menu, None);
+    assert!(shown.contains(" claim     01AB-CDEF-GHJK is the code for the first account"), "{shown}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub struct People(Arc<Shared>);
 struct Shared {
     data: PathBuf,
     started: Instant,
+    /// Whether browsers are answered.
+    open: AtomicBool,
     audit: Audit,
     /// Also keeps two changes of the book from being made from the same old one.
     state: Mutex<State>,
@@ -44,15 +47,21 @@ impl People {
         Self(Arc::new(Shared {
             data: data.into(),
             started: Instant::now(),
+            open: AtomicBool::new(false),
             audit: Audit::new(data),
             state: Mutex::default(),
             nobody: Mutex::default(),
         }))
     }
 
-    /// The code by which the first account is made; nothing when there is one.
+    /// From now on somebody far away can sign in.
+    pub fn open(&self) {
+        self.0.open.store(true, Ordering::Release);
+    }
+
+    /// The code by which the first account is made; nothing when there is one, or nobody could type it in anywhere.
     pub fn claim_code(&self) -> Result<Option<String>> {
-        if !self.book()?.accounts.is_empty() {
+        if !self.0.open.load(Ordering::Acquire) || !self.book()?.accounts.is_empty() {
             return Ok(None);
         }
         Ok(Some(claim(&mut self.state().claim)?.shown()))
@@ -321,6 +330,7 @@ mod tests {
     fn claimed() -> (tempfile::TempDir, People, String) {
         let data = tempfile::tempdir().unwrap();
         let people = People::new(data.path());
+        people.open();
         let code = people.claim_code().unwrap().unwrap();
         let secret = people.claim(&code, "anna", &password("correct"), HOME).unwrap();
         (data, people, secret)
@@ -334,6 +344,8 @@ mod tests {
     fn the_first_account_needs_the_code_and_is_made_once() {
         let data = tempfile::tempdir().unwrap();
         let people = People::new(data.path());
+        assert_eq!(people.claim_code().unwrap(), None, "nobody could type it in anywhere");
+        people.open();
         assert_eq!(code(people.sign_in("anna", &password("correct"), HOME)), "not-claimed");
         assert_eq!(code(people.claim("0000-0000-0000", "anna", &password("correct"), HOME)), "wrong-claim-code");
         let claim = people.claim_code().unwrap().unwrap();
