@@ -3,7 +3,7 @@
 mod authority;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 
 use authority::Authority;
@@ -504,7 +504,11 @@ impl Server {
                 while connection.is_handshaking()
                     && connection.complete_io(&mut stream).is_ok_and(|done| done != (0, 0))
                 {}
-                drop(connection.write_tls(&mut stream));
+                // In order: hanging up with something unread would look like an error from the other side.
+                connection.send_close_notify();
+                while connection.wants_write() && connection.write_tls(&mut stream).is_ok() {}
+                drop(stream.shutdown(Shutdown::Write));
+                drop(std::io::copy(&mut stream, &mut std::io::sink()));
             }
         });
         server
