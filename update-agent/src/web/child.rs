@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -19,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::MAX_QUESTION;
@@ -77,7 +78,11 @@ async fn serve(listener: std::net::TcpListener, keeper: net::UnixStream) -> io::
     let accepting = async {
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
-            let Ok((stream, from)) = listener.accept().await else { continue };
+            let Ok((stream, from)) = listener.accept().await else {
+                // Gone before it was accepted, or nothing is left to accept it with: that passes, and must not be asked for without end.
+                sleep(BREATH).await;
+                continue;
+            };
             let shared = Arc::clone(&shared);
             tokio::spawn(async move {
                 converse(stream, from, shared).await;
@@ -118,5 +123,7 @@ const CONNECTIONS: usize = 1280;
 const QUESTIONS: usize = 6;
 /// Longest head of a request.
 const HEAD: usize = 16 << 10;
+/// Before connections are accepted again after that failed.
+const BREATH: Duration = Duration::from_millis(100);
 /// For a head, which includes the pause before it: browsers keep connections for their next click.
-const IDLE: std::time::Duration = std::time::Duration::from_mins(1);
+const IDLE: Duration = Duration::from_mins(1);
