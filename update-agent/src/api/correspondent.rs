@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::{MAX_ANSWER, Reply, channel};
 
 /// The keeper, and who waits for its replies.
 pub struct Correspondent {
-    output: tokio::sync::Mutex<OwnedWriteHalf>,
+    output: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
     waiting: Mutex<Waiting>,
 }
 
@@ -29,7 +29,7 @@ impl Correspondent {
     /// At the other end of this stream; what it sends is for [`Self::distribute`].
     pub fn new(stream: UnixStream) -> (Self, OwnedReadHalf) {
         let (input, output) = stream.into_split();
-        (Self { output: tokio::sync::Mutex::new(output), waiting: Mutex::default() }, input)
+        (Self { output: Arc::new(tokio::sync::Mutex::new(output)), waiting: Mutex::default() }, input)
     }
 
     /// Asks and waits. `envelope` puts the number into the question, which has at most `limit` bytes. Nothing when the keeper is gone.
@@ -45,7 +45,9 @@ impl Correspondent {
         // A client that hangs up must not leave its place in the list behind.
         let _place = Place { keeper: self, id };
         let message = channel::encode(&envelope(id), limit).ok()?;
-        self.output.lock().await.write_all(&message).await.ok()?;
+        // In a task of its own, which goes on when the client hangs up: half a message would be read together with the next one.
+        let output = Arc::clone(&self.output);
+        tokio::spawn(async move { output.lock().await.write_all(&message).await }).await.ok()?.ok()?;
         receiver.await.ok()
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::desk::{Answer, Desk};
 use super::keeper::{Front, Work};
 use crate::account::Refusal;
+use crate::account::book::TOKEN_PREFIX;
 use crate::api::people::Change;
 use crate::api::role::rule;
 use crate::api::{Actor, BackupSource, CreateBackup, Package, Request, Restore, Stage, TestBackup};
@@ -121,7 +122,10 @@ impl Guard {
             | Request::Restore(Restore { backup: BackupSource::File(_), .. })
             | Request::CreateBackup(CreateBackup { to: Some(_), .. }) => Err(Refusal::FileOfAppliance.into()),
             Request::ForgetAccounts | Request::ClaimCode => Err(Refusal::Claimed.into()),
-            Request::ChangeAccounts(change) => self.may_change(actor, change),
+            Request::ChangeAccounts(change) => {
+                let token = secret.is_some_and(|secret| secret.starts_with(TOKEN_PREFIX));
+                self.may_change(actor, token, change)
+            }
             _ => Ok(()),
         };
         if let Err(problem) = allowed {
@@ -137,10 +141,13 @@ impl Guard {
         self.desk.answer(actor, request, secret)
     }
 
-    /// A password is changed by whom it is of, with the present one, or by an administrator with their own.
-    fn may_change(&self, actor: &Actor, change: &Change) -> Result<()> {
+    /// A password is changed by people only, not with a token: by whom it is of, with the present one, or by an administrator with their own.
+    fn may_change(&self, actor: &Actor, token: bool, change: &Change) -> Result<()> {
         let Actor::Account { name: own, role, source } = actor else { return Ok(()) };
         let Change::SetPassword { name, present, .. } = change else { return Ok(()) };
+        if token {
+            return Err(Refusal::WrongPassword.into());
+        }
         let needed = crate::account::Role::Administrator;
         if name != own && *role < needed {
             return Err(Refusal::NotAllowed { needed, account: own.clone(), role: *role }.into());

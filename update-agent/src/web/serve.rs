@@ -22,6 +22,7 @@ use super::view::View;
 use super::words::Language;
 use super::{Ask, Envelope, MAX_QUESTION};
 use crate::account::Role;
+use crate::account::book::TOKEN_PREFIX;
 use crate::account::password::Password;
 use crate::api::child::{KEEPER_PATIENCE, PATIENCE};
 use crate::api::route::{self, problem};
@@ -33,7 +34,10 @@ type Answered = Response<Full<Bytes>>;
 /// Answers it.
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Shared) -> Answered {
     let (head, body) = request.into_parts();
-    let limit = if head.uri.path().starts_with("/v1/") {
+    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.is_some_and(|value| value.starts_with(&format!("Bearer {TOKEN_PREFIX}")));
+    // Who has not even the form of a token gets no room for a certificate.
+    let limit = if token && head.uri.path().starts_with("/v1/") {
         route::limit(head.method.as_str(), head.uri.path())
     } else {
         MAX_BODY
