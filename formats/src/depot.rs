@@ -100,9 +100,7 @@ impl Default for Setting {
 impl Setting {
     /// Reads one file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_FILE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let setting: Self = json::decode(WHAT, value)?;
+        let setting: Self = json::document(WHAT, bytes, MAX_FILE, FORMAT)?;
         setting.checked().map_err(|error| Error::corrupt(WHAT, error.to_string()))
     }
 

@@ -117,9 +117,7 @@ fn envelope(area: &[u8]) -> Result<Envelope> {
 }
 
 fn parse(text: &str) -> Result<ImageRecord> {
-    let value = json::parse(WHAT, text.as_bytes(), RECORD_SIZE)?;
-    json::check_format(WHAT, &value, 1)?;
-    json::decode(WHAT, value)
+    json::document(WHAT, text.as_bytes(), RECORD_SIZE, 1)
 }
 
 const DOMAIN: &[u8] = b"bulkhead-image-record-v1\0";

@@ -28,6 +28,13 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, value: Value) -> Result<T
     serde_json::from_value(value).map_err(|error| damaged(what, &error))
 }
 
+/// Reads a whole document of one format: [`parse`], [`check_format`], [`decode`].
+pub fn document<T: DeserializeOwned>(what: &'static str, bytes: &[u8], limit: usize, format: u32) -> Result<T> {
+    let value = parse(what, bytes, limit)?;
+    check_format(what, &value, format)?;
+    decode(what, value)
+}
+
 /// The number under `format`, which every document of ours carries, when this version can read it.
 pub fn check_format(what: &'static str, value: &Value, understood: u32) -> Result<()> {
     match value.get("format").and_then(Value::as_u64) {

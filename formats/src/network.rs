@@ -112,9 +112,7 @@ impl Fixed {
 impl Network {
     /// Reads the file; what [`Fixed::new`] refuses is refused here.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_FILE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        match json::decode(WHAT, value)? {
+        match json::document(WHAT, bytes, MAX_FILE, FORMAT)? {
             File { method: Method::Dhcp, .. } => Ok(Self::Dhcp),
             File { method: Method::Static, interface, address, gateway, dns, .. } => {
                 let address = address.ok_or_else(|| Error::corrupt(WHAT, "it has no \"address\""))?;

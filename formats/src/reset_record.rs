@@ -71,9 +71,7 @@ impl ResetRecord {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let value = json::parse(WHAT, whole(sector)?, SIZE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let content: Content = json::decode(WHAT, value)?;
+        let content: Content = json::document(WHAT, whole(sector)?, SIZE, FORMAT)?;
         let floors = content.floors.into_iter().map(|(kind, name, sequence)| Floor { kind, name, sequence }).collect();
         let Content { id, then, by, asked, .. } = content;
         let record = Self { id, then, by, asked, floors };

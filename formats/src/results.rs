@@ -88,9 +88,7 @@ pub enum Shortfall {
 impl Results {
     /// Reads and checks a file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_SIZE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let results: Self = json::decode(WHAT, value)?;
+        let results: Self = json::document(WHAT, bytes, MAX_SIZE, FORMAT)?;
         results.check().map_err(|problem| Error::corrupt(WHAT, problem))?;
         Ok(results)
     }

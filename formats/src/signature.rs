@@ -230,9 +230,7 @@ impl SignatureSet {
 
     /// Reads a set from JSON. Any malformed entry refuses the whole set.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT_SET, bytes, MAX_SIZE)?;
-        json::check_format(WHAT_SET, &value, FORMAT)?;
-        let file: SetFile = json::decode(WHAT_SET, value)?;
+        let file: SetFile = json::document(WHAT_SET, bytes, MAX_SIZE, FORMAT)?;
         let entries = file.signatures.into_iter().map(|entry| {
             let signature = BASE64.decode(&entry.signature).ok().and_then(|raw| Signature::from_slice(&raw).ok());
             let bad = || {

@@ -104,9 +104,7 @@ impl TrustStore {
 
     /// Reads a store from JSON, with the checks of [`TrustStore::new`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_SIZE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let file: StoreFile = json::decode(WHAT, value)?;
+        let file: StoreFile = json::document(WHAT, bytes, MAX_SIZE, FORMAT)?;
         let keys = file.keys.into_iter().map(KeyEntry::into_key).collect::<Result<_>>()?;
         Self::new(&file.product, keys, file.thresholds, file.development_allowed)
             .map_err(|error| Error::corrupt(WHAT, error.to_string()))

@@ -1,5 +1,7 @@
 //! Backups beside `age` and `tar`: who has a passphrase or a key opens one without our software, by the commands of `docs/backup.md`.
 
+mod tool;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -8,20 +10,11 @@ use std::process::{Command, Output};
 use formats::age::{self, Identity, Key, Lock, Recipient};
 use formats::backup::{self, Contents};
 use formats::{Bytes, Digest};
+use tool::have;
 
 const MANUAL: &str = include_str!("../../docs/backup.md");
 const TABLE: &[u8] = include_bytes!("../fuzz/corpus/backup/table");
 const PASSPHRASE: &str = "vier ganz einfache Wörter";
-
-/// True when the tool runs. Without it the test fails in CI and is skipped, loudly, elsewhere.
-fn have(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    assert!(found || std::env::var_os("CI").is_none(), "{tool} is missing: install it (scripts/setup)");
-    if !found {
-        eprintln!("SKIPPED: needs {tool}");
-    }
-    found
-}
 
 fn run(folder: &Path, tool: &str, arguments: &[&str]) -> Output {
     let output = Command::new(tool).args(arguments).current_dir(folder).output().unwrap();

@@ -1,5 +1,7 @@
 //! Hash trees beside `veritysetup`, signatures beside `openssl`: tools we did not write agree byte for byte.
 
+mod tool;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -15,16 +17,7 @@ use formats::verity::{
     BLOCK_SIZE, BlockHasher, Checker, Fault, Layout, Parameters, Superblock, Tree, TreeBuilder, zero_leaf,
 };
 use formats::{Digest, Guid};
-
-/// True when the tool runs. Without it the test fails in CI and is skipped, loudly, elsewhere.
-fn have(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    assert!(found || std::env::var_os("CI").is_none(), "{tool} is missing: install it (scripts/setup)");
-    if !found {
-        eprintln!("SKIPPED: needs {tool}");
-    }
-    found
-}
+use tool::have;
 
 fn run(tool: &str, arguments: &[&str]) -> Output {
     Command::new(tool).args(arguments).output().unwrap()

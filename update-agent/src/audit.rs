@@ -157,8 +157,9 @@ impl Audit {
         })
     }
 
-    /// Every file, oldest first: what an export has.
-    pub fn everything(&self) -> Result<Vec<u8>> {
+    /// Every file, oldest first.
+    #[cfg(test)]
+    fn everything(&self) -> Result<Vec<u8>> {
         let _kept = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::new();
         for number in (1..=KEPT).rev() {

@@ -3,6 +3,8 @@
 //! A code never changes its meaning and is never used for a second one; `docs/errors.md` says of each what it means and what to do,
 //! and a test compares the two lists. The exit code of a command follows from the code, so one table holds both.
 
+use std::io;
+
 /// Declares the codes: variant, word, exit code.
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $exit:literal;)*) => {
@@ -255,6 +257,48 @@ codes! {
 
     /// A mistake in this program.
     Bug = "bug", 70;
+}
+
+impl Code {
+    /// The code of a system's answer.
+    pub(crate) fn of_system(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied => Self::NotPermitted,
+            io::ErrorKind::ResourceBusy => Self::InUse,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Io,
+        }
+    }
+
+    /// The code of what is wrong with bytes.
+    pub(crate) fn of_content(cause: &formats::Error) -> Self {
+        use formats::{Damage, Distrust};
+        match cause {
+            formats::Error::Unsupported { .. } => Self::TooNew,
+            formats::Error::Invalid { .. } => Self::Unusable,
+            formats::Error::Corrupt { why, .. } => match why {
+                Damage::Malformed => Self::Malformed,
+                Damage::Truncated => Self::Truncated,
+                Damage::TrailingData => Self::TrailingData,
+                Damage::DigestMismatch => Self::DigestMismatch,
+                Damage::WrongMember => Self::WrongMember,
+                Damage::TooLong => Self::TooLong,
+            },
+            formats::Error::Untrusted { why, .. } => match why {
+                Distrust::Unsigned => Self::Unsigned,
+                Distrust::WrongKey => Self::WrongKey,
+                Distrust::BadSignature => Self::BadSignature,
+                Distrust::WrongRole => Self::WrongRole,
+                Distrust::ThresholdNotMet => Self::ThresholdNotMet,
+                Distrust::ExpiredKey => Self::ExpiredKey,
+                Distrust::DevelopmentKey => Self::DevelopmentKey,
+                Distrust::DevelopmentBuild => Self::DevelopmentBuild,
+                Distrust::OtherProduct => Self::OtherProduct,
+                Distrust::KindNotAccepted => Self::KindNotAccepted,
+            },
+        }
+    }
 }
 
 #[cfg(test)]

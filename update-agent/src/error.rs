@@ -261,8 +261,8 @@ impl Error {
     /// The code of this failure.
     pub fn reason(&self) -> Code {
         match self {
-            Self::System { cause, .. } => system_code(cause.kind()),
-            Self::Content { cause, .. } => content_code(cause),
+            Self::System { cause, .. } => Code::of_system(cause.kind()),
+            Self::Content { cause, .. } => Code::of_content(cause),
             Self::Refused(_) => Code::BootStateRefuses,
             Self::NotKept(_) => Code::NotKept,
             Self::WrongRootHash(_) => Code::WrongRootHash,
@@ -338,44 +338,6 @@ impl From<crate::api::Problem> for Error {
     fn from(problem: crate::api::Problem) -> Self {
         let code = Code::ALL.iter().copied().find(|code| code.word() == problem.code).unwrap_or(Code::Io);
         Self::Told { message: problem.message, code }
-    }
-}
-
-fn system_code(kind: io::ErrorKind) -> Code {
-    match kind {
-        io::ErrorKind::NotFound => Code::NotFound,
-        io::ErrorKind::PermissionDenied => Code::NotPermitted,
-        io::ErrorKind::ResourceBusy => Code::InUse,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
-        _ => Code::Io,
-    }
-}
-
-fn content_code(cause: &formats::Error) -> Code {
-    use formats::{Damage, Distrust};
-    match cause {
-        formats::Error::Unsupported { .. } => Code::TooNew,
-        formats::Error::Invalid { .. } => Code::Unusable,
-        formats::Error::Corrupt { why, .. } => match why {
-            Damage::Malformed => Code::Malformed,
-            Damage::Truncated => Code::Truncated,
-            Damage::TrailingData => Code::TrailingData,
-            Damage::DigestMismatch => Code::DigestMismatch,
-            Damage::WrongMember => Code::WrongMember,
-            Damage::TooLong => Code::TooLong,
-        },
-        formats::Error::Untrusted { why, .. } => match why {
-            Distrust::Unsigned => Code::Unsigned,
-            Distrust::WrongKey => Code::WrongKey,
-            Distrust::BadSignature => Code::BadSignature,
-            Distrust::WrongRole => Code::WrongRole,
-            Distrust::ThresholdNotMet => Code::ThresholdNotMet,
-            Distrust::ExpiredKey => Code::ExpiredKey,
-            Distrust::DevelopmentKey => Code::DevelopmentKey,
-            Distrust::DevelopmentBuild => Code::DevelopmentBuild,
-            Distrust::OtherProduct => Code::OtherProduct,
-            Distrust::KindNotAccepted => Code::KindNotAccepted,
-        },
     }
 }
 

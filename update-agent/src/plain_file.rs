@@ -2,9 +2,12 @@
 //! opened (a pipe would block for ever), and reading has a limit.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use formats::Digest;
+use formats::digest::Hasher;
 
 /// Opens `path` with these options if it is a regular file itself.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -25,6 +28,19 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// Length and SHA-256 of what can be read from here on.
+pub fn digest(mut from: impl Read) -> io::Result<(u64, Digest)> {
+    let (mut hasher, mut length, mut piece) = (Hasher::default(), 0_u64, vec![0; PIECE]);
+    loop {
+        let read = from.read(&mut piece)?;
+        if read == 0 {
+            return Ok((length, hasher.finish()));
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+        length = length.saturating_add(read as u64);
+    }
 }
 
 /// Replaces `path`: after a power cut there is the old or the new content, whole. Durable on return. `beside` is in the same directory;
@@ -62,6 +78,8 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+const PIECE: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {

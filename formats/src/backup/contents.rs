@@ -206,9 +206,7 @@ impl Contents {
 
     /// Reads and checks one. Fields of later versions are passed over; a later format is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_CONTENTS)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let contents: Self = json::decode(WHAT, value)?;
+        let contents: Self = json::document(WHAT, bytes, MAX_CONTENTS, FORMAT)?;
         contents.check().map_err(|problem| Error::corrupt(WHAT, problem))?;
         Ok(contents)
     }

@@ -82,9 +82,7 @@ impl Label {
 
     /// Reads and checks a label.
     pub fn parse(bytes: &[u8]) -> crate::Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_LABEL)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let label: Self = json::decode(WHAT, value)?;
+        let label: Self = json::document(WHAT, bytes, MAX_LABEL, FORMAT)?;
         label.check().map_err(|problem| FormatError::corrupt(WHAT, problem))?;
         Ok(label)
     }

@@ -83,9 +83,7 @@ impl Index {
 
     /// Reads and checks an index.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_SIZE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let index: Self = json::decode(WHAT, value)?;
+        let index: Self = json::document(WHAT, bytes, MAX_SIZE, FORMAT)?;
         index.check().map_err(|problem| Error::corrupt(WHAT, problem))?;
         Ok(index)
     }

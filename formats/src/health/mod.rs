@@ -228,9 +228,7 @@ pub fn parse_operator(bytes: &[u8]) -> Result<Vec<Check>> {
         _format: u32,
         checks: Vec<Check>,
     }
-    let value = json::parse(FILE, bytes, MAX_FILE)?;
-    json::check_format(FILE, &value, 1)?;
-    let file: File = json::decode(FILE, value)?;
+    let file: File = json::document(FILE, bytes, MAX_FILE, 1)?;
     check_list(&file.checks).map_err(|problem| Error::corrupt(FILE, problem))?;
     match file.checks.iter().find(|check| matches!(check.probe, Probe::Command { .. })) {
         Some(check) => Err(Error::corrupt(

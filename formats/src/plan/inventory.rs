@@ -101,9 +101,7 @@ impl Installed {
 impl Inventory {
     /// Reads an inventory that was made elsewhere.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = json::parse(WHAT, bytes, MAX_SIZE)?;
-        json::check_format(WHAT, &value, FORMAT)?;
-        let inventory: Self = json::decode(WHAT, value)?;
+        let inventory: Self = json::document(WHAT, bytes, MAX_SIZE, FORMAT)?;
         if inventory.appliance.is_empty() || inventory.appliance.len() > MAX_NAME {
             return Err(Error::corrupt(WHAT, format!("the name of the appliance is not 1 to {MAX_NAME} bytes long")));
         }

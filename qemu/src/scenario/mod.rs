@@ -7,6 +7,7 @@
 mod answer;
 mod disks;
 mod files;
+mod observe;
 mod packages;
 mod parse;
 mod play;

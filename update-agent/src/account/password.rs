@@ -55,6 +55,12 @@ impl Password {
     }
 }
 
+impl From<Secret> for Password {
+    fn from(secret: Secret) -> Self {
+        Self(secret)
+    }
+}
+
 /// What is kept of a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

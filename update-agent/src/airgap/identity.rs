@@ -6,8 +6,8 @@
 //! data partition has it, so a factory reset makes the appliance a new one, and two copies of one disk are one appliance.
 //! Whom the appliance believes has nothing to do with it.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use ed25519_dalek::SigningKey;
 use formats::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::chance;
 use crate::error::{Doing, Error, Result};
 use crate::plain_file;
 
@@ -56,8 +57,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<SigningKey, String> {
 fn draw(path: &Path) -> Result<SigningKey> {
     let doing = || format!("write \"{}\"", path.display());
     let mut secret = [0; 32];
-    // Waits until the kernel has gathered chance after its start, as "urandom" does not.
-    File::open("/dev/random").and_then(|mut source| source.read_exact(&mut secret)).doing(|| "draw a key".into())?;
+    chance::fill(&mut secret).doing(|| "draw a key".into())?;
     let key = SigningKey::from_bytes(&secret);
     let public = Digest(key.verifying_key().to_bytes());
     let bytes = serde_json::to_vec(&Stored { format: FORMAT, secret: Digest(secret), public }).doing(doing)?;

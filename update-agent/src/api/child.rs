@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -35,21 +36,35 @@ pub const USER: u32 = 65_533;
 
 /// Gives away every privilege, then serves until the keeper is gone.
 pub fn run() -> Result<()> {
+    let limits = Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES, processes: 0, network: false };
+    let (listener, keeper, runtime) = begin("serve-api", &limits, |descriptor| {
+        let listener = net::UnixListener::from(descriptor);
+        listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    })?;
+    runtime.block_on(serve(listener, keeper)).doing(|| "serve clients".into())
+}
+
+/// How a process that serves clients begins: with its listening socket on descriptor 0, which `listening` takes, and the keeper on
+/// descriptor 1. It gives away every privilege and tells the keeper what it could not give away.
+pub(crate) fn begin<L>(
+    command: &str,
+    limits: &Limits,
+    listening: impl FnOnce(OwnedFd) -> io::Result<L>,
+) -> Result<(L, net::UnixStream, Runtime)> {
     close_inherited();
     let duplicate = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let listener = duplicate(io::stdin().as_fd()).map(net::UnixListener::from).doing(|| "use descriptor 0".into())?;
+    let descriptor = duplicate(io::stdin().as_fd()).doing(|| "use descriptor 0".into())?;
     let keeper = duplicate(io::stdout().as_fd()).map(net::UnixStream::from).doing(|| "use descriptor 1".into())?;
-    if listener.local_addr().is_err() || keeper.peer_addr().is_err() {
-        return Err(Error::Usage("\"serve-api\" is started by \"update-agent serve\", with its sockets".into()));
-    }
-    let unconfined =
-        confine(&Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES, processes: 0, network: false })?;
+    let (Ok(listener), Ok(_)) = (listening(descriptor), keeper.peer_addr()) else {
+        return Err(Error::Usage(format!("\"{command}\" is started by \"update-agent serve\", with its sockets")));
+    };
+    let unconfined = confine(limits)?;
     channel::send(&mut &keeper, &unconfined, MAX_REQUEST).doing(|| "talk to the keeper".into())?;
-    for nonblocking in [listener.set_nonblocking(true), keeper.set_nonblocking(true)] {
-        nonblocking.doing(|| "prepare the sockets".into())?;
-    }
+    keeper.set_nonblocking(true).doing(|| "prepare the sockets".into())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    runtime.doing(|| "start the runtime".into())?.block_on(serve(listener, keeper)).doing(|| "serve clients".into())
+    Ok((listener, keeper, runtime.doing(|| "start the runtime".into())?))
 }
 
 async fn serve(listener: net::UnixListener, keeper: net::UnixStream) -> io::Result<()> {

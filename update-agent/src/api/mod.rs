@@ -182,6 +182,14 @@ impl Actor {
         }
     }
 
+    /// Who, for the audit log.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Here(peer) => peer.to_string(),
+            Self::Account { name, .. } => name.clone(),
+        }
+    }
+
     /// Where from, for the audit log.
     pub fn source(&self) -> String {
         match self {

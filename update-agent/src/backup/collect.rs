@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -187,25 +187,17 @@ impl Walk<'_> {
     /// Length and digest of what is there; nothing when it was removed meanwhile.
     fn read(&self, path: &str, part: &str) -> Result<Option<File>> {
         let doing = || format!("read \"{path}\"");
-        let mut file = match plain_file::open(&self.data.join(path), OpenOptions::new().read(true)) {
+        let file = match plain_file::open(&self.data.join(path), OpenOptions::new().read(true)) {
             Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.doing(doing)?,
         };
         let metadata = file.metadata().doing(doing)?;
-        let (mut hasher, mut bytes, mut piece) = (Hasher::default(), 0_u64, vec![0; PIECE]);
-        loop {
-            let read = file.read(&mut piece).doing(doing)?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(piece.get(..read).unwrap_or_default());
-            bytes = bytes.saturating_add(read as u64);
-        }
+        let (bytes, sha256) = plain_file::digest(file).doing(doing)?;
         Ok(Some(File {
             part: part.into(),
             path: path.into(),
             bytes,
-            sha256: hasher.finish(),
+            sha256,
             mode: metadata.mode() & 0o777,
             user: metadata.uid(),
             group: metadata.gid(),
@@ -288,5 +280,4 @@ fn measured(folder: &Path, depth: usize) -> Result<(u64, u64)> {
 
 /// Folders in folders.
 const DEEPEST: usize = 40;
-const PIECE: usize = 64 << 10;
 const SETTING: usize = 64 << 10;

@@ -11,9 +11,10 @@ use formats::digest::Hasher;
 use formats::error::Damage;
 use formats::{Bytes, Digest, Error as Format, age};
 
+use super::Lock;
 use super::collect::{Wanted, collect};
 use super::trouble::{told, told_of_age};
-use super::{Lock, chance};
+use crate::chance;
 use crate::error::{Doing, Error, Result};
 use crate::plain_file;
 use crate::slot::{Phase, Progress};
@@ -143,7 +144,7 @@ fn encrypt(
     name: &str,
 ) -> std::result::Result<(File, u64, Digest), Failure> {
     let counted = Counted { to: BufWriter::new(file), bytes: 0, hasher: Hasher::default() };
-    let sealed = age::seal(counted, lock.as_age(), &mut chance).map_err(|problem| told_of_age(problem, name))?;
+    let sealed = age::seal(counted, lock.as_age(), &mut chance::fill).map_err(|problem| told_of_age(problem, name))?;
     let total = contents.total();
     let open = |file: &backup::File| {
         current.clone_from(&file.path);

@@ -18,9 +18,6 @@ pub mod unpack;
 
 pub use trouble::Trouble;
 
-use std::fs::File;
-use std::io::{self, Read as _};
-
 use formats::age::{self, Identity, Recipient};
 
 use crate::secret::Secret;
@@ -59,11 +56,6 @@ impl Key {
             Self::Identity(identity) => age::Key::Identity(identity),
         }
     }
-}
-
-/// Bytes nobody can guess. Waits until the kernel has gathered chance after its start, as "urandom" does not.
-fn chance(buffer: &mut [u8]) -> io::Result<()> {
-    File::open("/dev/random")?.read_exact(buffer)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -140,12 +140,6 @@ impl Sink for Nowhere {
 
 /// The SHA-256 of a file; nothing when there is none, or something else.
 pub(super) fn digest(path: &Path) -> Option<formats::Digest> {
-    let mut file = plain_file::open(path, OpenOptions::new().read(true)).ok()?;
-    let (mut hasher, mut piece) = (formats::digest::Hasher::default(), vec![0; 64 << 10]);
-    loop {
-        match file.read(&mut piece).ok()? {
-            0 => return Some(hasher.finish()),
-            read => hasher.update(piece.get(..read).unwrap_or_default()),
-        }
-    }
+    let file = plain_file::open(path, OpenOptions::new().read(true)).ok()?;
+    plain_file::digest(file).ok().map(|(_, digest)| digest)
 }

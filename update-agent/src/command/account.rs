@@ -1,12 +1,9 @@
 //! Accounts and the audit log, for whoever is at the machine.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, BufRead as _, IsTerminal as _};
 
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-use serde_json::Value;
-
-use super::{Agent, say};
+use super::passphrase::typed;
+use super::{Agent, say_answer};
 use crate::account::Role;
 use crate::account::password::Password;
 use crate::api::people::{Accounts, Change, Log};
@@ -112,10 +109,7 @@ pub fn run(options: &Options) -> Result<()> {
             list(&accounts);
             return Ok(());
         }
-        Command::ForgetAll => {
-            done(&client.delete("/v1/accounts")?);
-            return Ok(());
-        }
+        Command::ForgetAll => return options.agent.remove("/v1/accounts"),
         Command::Add { name, role } => {
             Change::AddAccount { name: name.clone(), role: *role, password: new_password()? }
         }
@@ -127,13 +121,8 @@ pub fn run(options: &Options) -> Result<()> {
         Command::Token { name, role, days } => Change::AddToken { name: name.clone(), role: *role, days: *days },
         Command::RemoveToken { name } => Change::RemoveToken { name: name.clone() },
     };
-    done(&client.post("/v1/accounts", &change)?);
+    say_answer(&client.post("/v1/accounts", &change)?);
     Ok(())
-}
-
-fn done(answer: &Value) {
-    let steps = answer.pointer("/steps").and_then(Value::as_array).into_iter().flatten();
-    say(&steps.filter_map(|step| step.as_str().map(Into::into)).collect::<Vec<String>>());
 }
 
 fn list(accounts: &Accounts) {
@@ -154,23 +143,12 @@ fn new_password() -> Result<Password> {
     if !io::stdin().is_terminal() {
         return line();
     }
-    let first = hidden("new password: ")?;
-    if first == hidden("the same again: ")? { Ok(first) } else { Err(Error::Usage("the two passwords differ".into())) }
-}
-
-fn hidden(prompt: &str) -> Result<Password> {
-    let doing = || "ask for a password".to_owned();
-    eprint!("{prompt}");
-    io::stderr().flush().doing(doing)?;
-    let stdin = io::stdin();
-    let before = tcgetattr(stdin.as_fd()).doing(doing)?;
-    let mut quiet = before.clone();
-    quiet.local_flags.remove(LocalFlags::ECHO);
-    tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &quiet).doing(doing)?;
-    let typed = line();
-    tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &before).doing(doing)?;
-    eprintln!();
-    typed
+    let first = typed("new password: ")?;
+    if first == typed("the same again: ")? {
+        Ok(Password::from(first))
+    } else {
+        Err(Error::Usage("the two passwords differ".into()))
+    }
 }
 
 fn line() -> Result<Password> {

@@ -10,13 +10,12 @@ use base64::Engine as _;
 use clap::ValueEnum;
 use formats::Bytes;
 use formats::age::Recipient;
-use formats::backup::schedule::Schedule;
-use formats::backup::setting::{BeforeUpdates, Setting};
-use formats::backup::{Limits, Scope};
+use formats::backup::Scope;
 use serde_json::Value;
 
+use super::backup_set::Set;
 use super::passphrase::Source;
-use crate::api::{BackupPiece, BackupSource, CreateBackup, Restore, SetBackups, TestBackup};
+use crate::api::{BackupPiece, BackupSource, CreateBackup, Restore, TestBackup};
 use crate::error::{Doing, Error, Result};
 use crate::secret::Secret;
 use crate::status::print_json;
@@ -150,54 +149,6 @@ struct Delete {
     id: String,
     #[command(flatten)]
     agent: super::Agent,
-}
-
-/// What is not said is as usual: to change one thing, say all.
-#[derive(Debug, clap::Args)]
-struct Set {
-    /// Public key ("age1…") for which backups are encrypted; may be given
-    /// several times
-    #[arg(long, value_name = "KEY")]
-    recipient: Vec<Recipient>,
-    /// A passphrase to keep on the appliance, where no recipients are said.
-    #[command(flatten)]
-    passphrase: Source,
-    /// Time of day, for example 02:30; by default none are made by themselves
-    #[arg(long, value_name = "HH:MM")]
-    at: Option<String>,
-    /// Only on this day, for example sun; may be given several times
-    #[arg(long, value_name = "DAY", requires = "at")]
-    day: Vec<String>,
-    /// By how much local time is ahead of UTC
-    #[arg(long, value_name = "+HH:MM", requires = "at", default_value = "+00:00")]
-    utc_offset: String,
-    /// How many are kept
-    #[arg(long, value_name = "COUNT")]
-    keep: Option<u32>,
-    /// Leave logged history out
-    #[arg(long)]
-    no_history: bool,
-    /// Largest file of the site's file store that is in
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().file_bytes)]
-    file_bytes: u64,
-    /// Most files of the site's file store
-    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().files)]
-    files: u32,
-    /// What is done before an update
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "make")]
-    before_updates: Before,
-    #[command(flatten)]
-    agent: super::Agent,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Before {
-    /// Nothing
-    No,
-    /// A backup, when there is somebody to encrypt it for
-    Make,
-    /// A backup, without which nothing is installed
-    Require,
 }
 
 /// Does what is asked for.
@@ -356,32 +307,6 @@ impl RestoreOptions {
         let order =
             Restore { backup, passphrase, identity, scopes: Of::scopes(self.scope), only, dry_run: self.dry_run };
         self.agent.run("/v1/restore", &order)
-    }
-}
-
-impl Set {
-    fn run(&self) -> Result<()> {
-        let usage = |problem: formats::Error| Error::Usage(problem.to_string());
-        let schedule =
-            self.at.as_ref().map(|at| Schedule::new(&self.day, at, &self.utc_offset)).transpose().map_err(usage)?;
-        let passphrase = self.passphrase.named()?;
-        let setting = Setting {
-            recipients: self.recipient.clone(),
-            schedule,
-            keep: self.keep,
-            history: !self.no_history,
-            limits: Limits { file_bytes: self.file_bytes, files: self.files },
-            before_updates: match self.before_updates {
-                Before::No => BeforeUpdates::No,
-                Before::Make => BeforeUpdates::Make,
-                Before::Require => BeforeUpdates::Require,
-            },
-            ..Setting::default()
-        };
-        let answer: Value = self.agent.client()?.post("/v1/backup-setting", &SetBackups { setting, passphrase })?;
-        let steps = answer.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
-        super::say(&steps.iter().filter_map(|step| step.as_str().map(str::to_owned)).collect::<Vec<_>>());
-        Ok(())
     }
 }
 

@@ -310,7 +310,7 @@ impl Csr {
 
 /// Steps and findings of an answer.
 fn say(answer: &Value) {
-    texts(answer, "steps").for_each(log);
+    super::say_answer(answer);
     findings(answer);
 }
 

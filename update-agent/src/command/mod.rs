@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod backup;
+mod backup_set;
 pub mod cert;
 pub mod download_key;
 pub mod factory_reset;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 use formats::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use self::progress::Bar;
 use crate::api::client::Client;
@@ -49,6 +51,12 @@ fn say(steps: &[String]) {
     for step in steps {
         log(step);
     }
+}
+
+/// Prints what an answer says was done.
+fn say_answer(answer: &Value) {
+    let steps = answer.get("steps").and_then(Value::as_array).into_iter().flatten();
+    steps.filter_map(Value::as_str).for_each(log);
 }
 
 /// Where the agent of this appliance listens.
@@ -81,9 +89,7 @@ impl Agent {
 
     /// Removes something and prints what was done.
     fn remove(&self, path: &str) -> Result<()> {
-        let answer = self.client()?.delete(path)?;
-        let steps = answer.get("steps").and_then(|steps| steps.as_array()).cloned().unwrap_or_default();
-        steps.iter().filter_map(|step| step.as_str()).for_each(log);
+        say_answer(&self.client()?.delete(path)?);
         Ok(())
     }
 }

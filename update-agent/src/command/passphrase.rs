@@ -75,7 +75,7 @@ fn empty() -> Error {
 }
 
 /// Reads one line while the terminal shows nothing of it.
-fn typed(prompt: &str) -> Result<Secret> {
+pub fn typed(prompt: &str) -> Result<Secret> {
     let doing = || "read the passphrase from the terminal".to_owned();
     let terminal = io::stdin();
     let shown = tcgetattr(&terminal).doing(doing)?;

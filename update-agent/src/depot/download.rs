@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::Bytes;
-use formats::digest::Hasher;
 use formats::tuf::{Refusal, Target, Why};
 
 use super::Trouble;
@@ -152,14 +151,8 @@ impl Download<'_> {
 
     fn is_right(&self, file: &mut File) -> Result<bool> {
         file.rewind().doing(|| self.doing())?;
-        let (mut hasher, mut piece) = (Hasher::default(), vec![0; PIECE]);
-        loop {
-            let read = file.read(&mut piece).doing(|| self.doing())?;
-            if read == 0 {
-                return Ok(hasher.finish() == self.target.digest);
-            }
-            hasher.update(piece.get(..read).unwrap_or_default());
-        }
+        let (_, digest) = plain_file::digest(file).doing(|| self.doing())?;
+        Ok(digest == self.target.digest)
     }
 
     fn length(&self, file: &File) -> Result<u64> {

@@ -18,18 +18,15 @@ use super::job::{For, Hand, Jobs};
 use super::overseer::RESTART_LIMIT;
 use super::people::People;
 use crate::api::role::rule;
-use crate::api::{Actor, Install, Job, Package, Request, Stage};
-use crate::audit::Deed;
+use crate::api::{Actor, Job, Package, Request, Stage};
 use crate::backup::store::Cause;
 use crate::certificates;
-use crate::code::Code;
-use crate::command::install::{firmware_model, restart};
+use crate::command::install::restart;
 use crate::command::{concluded, factory_reset, health};
 use crate::depot::Places;
 use crate::error::{Doing, Error, Result};
-use crate::eula;
 use crate::health::Finding;
-use crate::lifecycle::{Model, silent};
+use crate::lifecycle::silent;
 use crate::named_file;
 use crate::network;
 use crate::reader::Program;
@@ -78,16 +75,12 @@ impl Desk {
         let rule = rule(&request);
         let answer = self.deal(actor, request, session);
         if let Some(action) = rule.action {
-            let who = match actor {
-                Actor::Here(peer) => peer.to_string(),
-                Actor::Account { name, .. } => name.clone(),
-            };
             let outcome = match &answer {
                 Ok(Answer::Facts(_)) => "done",
                 Ok(Answer::Begun(_)) => "begun",
                 Err(problem) => problem.code(),
             };
-            self.people.note(&Deed { actor: &who, source: &actor.source(), action, about: &rule.about, outcome });
+            self.people.note_asked(actor, action, &rule.about, outcome);
         }
         answer
     }
@@ -222,84 +215,6 @@ impl Desk {
         Ok(Answer::Begun(Box::new(job)))
     }
 
-    /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
-    fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
-        let mut steps = self.backup_before(order.no_backup.as_deref(), "an installation", &by, hand)?;
-        steps.extend(self.install_now(order, by, hand)?);
-        Ok(steps)
-    }
-
-    fn install_now(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
-        if let Package::File(path) = &order.package
-            && let Some(bundle) = bundle(path)?
-        {
-            return self.install_bundle(bundle, order, &by, hand);
-        }
-        if order.accept_expired.is_some() {
-            return Err(only_bundles());
-        }
-        let Package::Depot(id) = &order.package else { return self.install_file(order, by, hand, &|_| Ok(())) };
-        let agreed = self.agreed(id, order.accept_eula, &by)?;
-        let staged = self.stage_from_depot(id, true, hand)?;
-        let staged_order = Install { package: Package::Staged(staged.id.clone()), ..order.clone() };
-        let mut steps: Vec<String> = agreed.into_iter().chain(staged.steps).collect();
-        steps.extend(self.install_file(&staged_order, by, hand, &|_| Ok(()))?);
-        if staged.fetched {
-            self.staging().discard(&staged.id)?;
-        }
-        Ok(steps)
-    }
-
-    /// Installs a package that is here. `still` is asked once nobody else can change anything, and before anything is changed.
-    pub(super) fn install_file(
-        &self,
-        order: &Install,
-        by: String,
-        hand: &Hand,
-        still: &dyn Fn(&Workplace) -> Result<()>,
-    ) -> Result<Vec<String>> {
-        let (file, name) = self.opened(&order.package)?;
-        // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
-        let mut package = self.read(file, &name)?;
-        let workplace = self.change(by)?;
-        still(&workplace)?;
-        let progress = |phase, done, of| hand.show(phase, done, of);
-        let agent = workplace.agent(&progress);
-        let verified = package.verified().clone();
-        let release = verified.manifest();
-        let mut steps = vec![format!("{} {}, signed by {}", release.name, release.version, verified.signer_names())];
-        steps.extend(package.unconfined());
-        steps.extend(eula::pass(&agent.journal, &package, order.accept_eula)?);
-        if let Some(site) = &release.site {
-            steps.extend(self.coverage(&site.hostname, &agent.facts()?).iter().map(certificates::Finding::words));
-        }
-        let firmware = if workplace.is_image() { None } else { firmware_model() };
-        let model = Model { said: order.hardware.clone(), firmware };
-        let with_clock = |problem: Error| match problem.reason() {
-            Code::ExpiredKey => match agent.facts() {
-                Ok(facts) => problem.with(self.clock(&facts)),
-                Err(_) => problem,
-            },
-            _ => problem,
-        };
-        if release.kind == Kind::Licence {
-            let done = agent.install_licence(&self.licence_store(), &verified, &package, &model);
-            steps.extend(done.map_err(with_clock)?);
-            return Ok(steps);
-        }
-        let done = agent.install(&verified, &mut package, &model).map_err(with_clock)?;
-        steps.extend(concluded(&workplace, &done));
-        if release.kind == Kind::Base && !workplace.is_image() {
-            if order.restart {
-                go_down(workplace)?;
-                steps.push("restarting into it".into());
-            } else {
-                steps.push("restart to try it; \"update-agent rollback\" takes it back before that".into());
-            }
-        }
-        Ok(steps)
-    }
-
     fn stage(&self, order: &Stage, by: &str, hand: &Hand) -> Result<Vec<String>> {
         let (path, reason) = match order {
             Stage::File(path) => (path, None),
@@ -349,7 +264,7 @@ impl Desk {
         health::findings(&self.place.report, self.place.trust.as_deref())
     }
 
-    fn opened(&self, package: &Package) -> Result<(File, String)> {
+    pub(super) fn opened(&self, package: &Package) -> Result<(File, String)> {
         match package {
             Package::File(path) => open(path),
             Package::Staged(id) => self.staging().open(id),
@@ -394,7 +309,7 @@ pub(super) fn go_down(workplace: Workplace) -> Result<()> {
 }
 
 /// What has an age of its own is a path bundle.
-fn only_bundles() -> Error {
+pub(super) fn only_bundles() -> Error {
     Error::Usage(
         "only a path bundle can be taken whatever day it is: packages have no last day, and what a server says has to be good today".into(),
     )

@@ -11,8 +11,8 @@ use crate::account::book::TOKEN_PREFIX;
 use crate::api::people::Change;
 use crate::api::role::rule;
 use crate::api::{Actor, BackupSource, CreateBackup, Package, Request, Restore, Stage, TestBackup};
-use crate::audit::Deed;
 use crate::error::Result;
+use crate::secret::Secret;
 use crate::serve::log;
 use crate::web::{Ask, Envelope, MAX_QUESTION};
 
@@ -63,7 +63,7 @@ impl Guard {
     /// Answers a question.
     pub fn answer(&self, envelope: Envelope) -> Result<Answer> {
         let Envelope { source, secret, idle, ask, .. } = envelope;
-        let secret = secret.as_ref().map(crate::account::password::Password::text);
+        let secret = secret.as_ref().map(Secret::reveal);
         let people = &self.desk.people;
         match ask {
             Ask::Claim { code, name, password } => Ok(session(&people.claim(&code, &name, &password, source)?)),
@@ -79,8 +79,9 @@ impl Guard {
                     Some(secret) => people.who(secret, source, idle)?,
                     None => None,
                 };
+                let claimed = who.is_some() || people.claimed()?;
                 let (name, role) = who.unzip();
-                Ok(Answer::Facts(json!({ "name": name, "role": role, "claimed": people.claimed()? })))
+                Ok(Answer::Facts(json!({ "name": name, "role": role, "claimed": claimed })))
             }
             Ask::For(request) => {
                 let actor = self.actor(secret, source, idle)?;
@@ -104,7 +105,7 @@ impl Guard {
 
     /// What somebody who is signed in asks for.
     fn asked(&self, actor: &Actor, secret: Option<&str>, request: Request) -> Result<Answer> {
-        let Actor::Account { name, role, source } = actor else { return Err(Refusal::NotSignedIn.into()) };
+        let Actor::Account { name, role, .. } = actor else { return Err(Refusal::NotSignedIn.into()) };
         let needed = rule(&request);
         let people = &self.desk.people;
         let allowed = match &request {
@@ -129,13 +130,7 @@ impl Guard {
             _ => Ok(()),
         };
         if let Err(problem) = allowed {
-            people.note(&Deed {
-                actor: name,
-                source: &source.to_canonical().to_string(),
-                action: needed.action.unwrap_or("look"),
-                about: &needed.about,
-                outcome: crate::error::Error::code(&problem),
-            });
+            people.note_asked(actor, needed.action.unwrap_or("look"), &needed.about, problem.code());
             return Err(problem);
         }
         self.desk.answer(actor, request, secret)

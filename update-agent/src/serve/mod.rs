@@ -13,6 +13,7 @@ mod desk_backup;
 mod desk_bundle;
 mod desk_certificates;
 mod desk_depot;
+mod desk_install;
 mod desk_licence;
 mod desk_mail;
 mod desk_notes;

@@ -12,6 +12,7 @@ use crate::account::password::{Hash, Password};
 use crate::account::session::{Session, Sessions};
 use crate::account::throttle::Throttle;
 use crate::account::{Refusal, Role, check_name};
+use crate::api::Actor;
 use crate::api::people::{Accounts, Change, Entry, Log, TokenEntry};
 use crate::audit::{Audit, Deed};
 use crate::error::{Doing, Error, Result};
@@ -267,8 +268,13 @@ impl People {
         self.note(&Deed { actor, source: &source.to_canonical().to_string(), action, about: "", outcome });
     }
 
+    /// What somebody asked for who may ask.
+    pub(super) fn note_asked(&self, actor: &Actor, action: &str, about: &str, outcome: &str) {
+        self.note(&Deed { actor: &actor.name(), source: &actor.source(), action, about, outcome });
+    }
+
     /// Writes into the audit log. What happened has happened, so a failure is only said.
-    pub fn note(&self, deed: &Deed<'_>) {
+    fn note(&self, deed: &Deed<'_>) {
         if let Err(problem) = self.0.audit.write(deed, unix()) {
             log(&format!("{} by {} is not in the audit log: {problem}", deed.action, deed.actor));
         }

@@ -32,15 +32,7 @@ fn catalogue(later: &[Package]) -> Catalogue {
 
 /// What runs: base and site 1, or this base.
 fn inventory(base: Option<&Package>) -> Inventory {
-    let installed = |one: &Package| Installed {
-        name: one.name.clone(),
-        version: one.version.clone(),
-        build_id: one.build_id,
-        sequence: one.sequence,
-        requires: one.requires.clone(),
-        hostname: None,
-        soaks_until: None,
-    };
+    let installed = |one: &Package| Installed::of_entry(one);
     let first = |kind| package(kind, "1.0.0", 1, &json!({}));
     let (base, site) = (base.cloned().unwrap_or_else(|| first(Kind::Base)), first(Kind::Site));
     let text = json!({"format": 1, "appliance": "a", "product": "demo", "channel": "stable",

@@ -9,7 +9,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,37 +22,27 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::MAX_QUESTION;
 use super::serve::answer;
 use super::tls::Shown;
-use crate::api::channel;
-use crate::api::child::PATIENCE;
+use crate::api::child::{PATIENCE, begin};
 use crate::api::correspondent::Correspondent;
 use crate::api::hurried::Hurried;
-use crate::error::{Doing, Error, Result};
-use crate::reader::confine::{Limits, close_inherited, confine};
+use crate::error::{Doing, Result};
+use crate::reader::confine::Limits;
 
 /// The user this process becomes: its own, so that neither a reader of packages nor the process of the socket can touch it.
 pub const USER: u32 = 65_531;
 
 /// Gives away every privilege, then serves until the keeper is gone.
 pub fn run() -> Result<()> {
-    close_inherited();
-    let duplicate = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let listener =
-        duplicate(io::stdin().as_fd()).map(std::net::TcpListener::from).doing(|| "use descriptor 0".into())?;
-    let keeper = duplicate(io::stdout().as_fd()).map(net::UnixStream::from).doing(|| "use descriptor 1".into())?;
-    if listener.local_addr().is_err() || keeper.peer_addr().is_err() {
-        return Err(Error::Usage("\"serve-web\" is started by \"update-agent serve\", with its sockets".into()));
-    }
-    let unconfined =
-        confine(&Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES, processes: 0, network: false })?;
-    channel::send(&mut &keeper, &unconfined, MAX_QUESTION).doing(|| "talk to the keeper".into())?;
-    for nonblocking in [listener.set_nonblocking(true), keeper.set_nonblocking(true)] {
-        nonblocking.doing(|| "prepare the sockets".into())?;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    runtime.doing(|| "start the runtime".into())?.block_on(serve(listener, keeper)).doing(|| "serve browsers".into())
+    let limits = Limits { user: USER, memory: MEMORY, open_files: OPEN_FILES, processes: 0, network: false };
+    let (listener, keeper, runtime) = begin("serve-web", &limits, |descriptor| {
+        let listener = std::net::TcpListener::from(descriptor);
+        listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    })?;
+    runtime.block_on(serve(listener, keeper)).doing(|| "serve browsers".into())
 }
 
 /// What every connection shares.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::password::Password;
 use crate::api::Request;
+use crate::secret::Secret;
 
 /// A question on its way to the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ pub struct Envelope {
     /// Where from.
     pub source: IpAddr,
     /// The secret of a session or token.
-    pub secret: Option<Password>,
+    pub secret: Option<Secret>,
     /// A page asks by itself, nobody clicked.
     pub idle: bool,
     /// For what.

@@ -97,7 +97,8 @@ impl Page {
         let wanted = Wanted { to, ..Wanted::default() };
         match self {
             Self::Status | Self::Reset => vec![Request::Status],
-            Self::Updates => vec![Request::Updates, Request::Staged, Request::Status],
+            // The last one only for why it is not known how far an upgrade is.
+            Self::Updates => vec![Request::Updates, Request::Staged, Request::UpgradeOutlook],
             Self::Way => vec![Request::Plan(wanted.clone()), Request::Notes(wanted), Request::Updates],
             Self::History => vec![Request::History],
             Self::Health => vec![Request::Health],

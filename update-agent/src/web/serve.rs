@@ -28,14 +28,15 @@ use crate::api::child::{KEEPER_PATIENCE, PATIENCE};
 use crate::api::route::{self, problem};
 use crate::api::{Package, Reply, Request as Wish};
 use crate::code::Code;
+use crate::secret::Secret;
 
 type Answered = Response<Full<Bytes>>;
 
 /// Answers it.
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Shared) -> Answered {
     let (head, body) = request.into_parts();
-    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = bearer.is_some_and(|value| value.starts_with(&format!("Bearer {TOKEN_PREFIX}")));
+    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = bearer.is_some_and(|token| token.starts_with(TOKEN_PREFIX));
     // Who has not even the form of a token gets no room for a certificate.
     let limit = if token && head.uri.path().starts_with("/v1/") {
         route::limit(head.method.as_str(), head.uri.path())
@@ -51,7 +52,7 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
     let mut answer = match head.uri.path() {
         "/static/console.css" => text(200, "text/css; charset=utf-8", page::STYLE),
         "/static/console.js" => text(200, "text/javascript; charset=utf-8", page::SCRIPT),
-        path if path.starts_with("/v1/") => visit.program(&head, &body).await,
+        path if path.starts_with("/v1/") => visit.program(&head, bearer, &body).await,
         path if head.method == Method::GET => visit.look(path, head.uri.query().unwrap_or_default()).await,
         path if head.method == Method::POST => visit.send(path, &body).await,
         _ => text(405, "text/plain; charset=utf-8", "this is looked at or sent\n"),
@@ -64,7 +65,7 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
 struct Visit<'a> {
     shared: &'a Shared,
     source: IpAddr,
-    secret: Option<Password>,
+    secret: Option<Secret>,
     language: Language,
     theme: &'static str,
     /// The browser says that the request comes from a page of somebody else.
@@ -80,7 +81,7 @@ impl<'a> Visit<'a> {
         Self {
             shared,
             source,
-            secret: cookie(cookies, SESSION).map(|secret| Password::new(secret.into())),
+            secret: cookie(cookies, SESSION).map(|secret| Secret::new(secret.into())),
             language: chosen.unwrap_or_else(|| language(value(header::ACCEPT_LANGUAGE))),
             theme: ["light", "dark"].into_iter().find(|one| *one == theme).unwrap_or_default(),
             foreign: foreign(&head.headers),
@@ -88,9 +89,8 @@ impl<'a> Visit<'a> {
     }
 
     /// What a program asks, with a token.
-    async fn program(&self, head: &Parts, body: &[u8]) -> Answered {
-        let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) else {
+    async fn program(&self, head: &Parts, bearer: Option<&str>, body: &[u8]) -> Answered {
+        let Some(token) = bearer else {
             let told = problem(Code::NotSignedIn, "send a token: Authorization: Bearer …".into());
             return json(401, &serde_json::to_value(told).unwrap_or_default());
         };
@@ -98,7 +98,7 @@ impl<'a> Visit<'a> {
             Ok(wish) => wish,
             Err((status, problem)) => return json(status, &serde_json::to_value(problem).unwrap_or_default()),
         };
-        let reply = self.ask_as(Some(Password::new(token.into())), Ask::For(wish), false).await;
+        let reply = self.ask_as(Some(Secret::new(token.into())), Ask::For(wish), false).await;
         json(reply.status, &reply.body)
     }
 
@@ -221,7 +221,7 @@ impl<'a> Visit<'a> {
     fn reader(&self, who: Option<(String, Role)>) -> Reader {
         // Nobody else can make it: it is made from the secret of the session, which only browser and appliance have. Before there is a
         // session there is nothing to protect but the language.
-        let secret = self.secret.as_ref().filter(|_| who.is_some()).map_or("", Password::text);
+        let secret = self.secret.as_ref().filter(|_| who.is_some()).map_or("", Secret::reveal);
         let proof = Digest::of(format!("form of {secret}").as_bytes()).to_string();
         Reader { language: self.language, theme: self.theme, who, proof }
     }
@@ -230,7 +230,7 @@ impl<'a> Visit<'a> {
         self.ask_as(self.secret.clone(), ask, idle).await
     }
 
-    async fn ask_as(&self, secret: Option<Password>, ask: Ask, idle: bool) -> Reply {
+    async fn ask_as(&self, secret: Option<Secret>, ask: Ask, idle: bool) -> Reply {
         let (source, none) = (self.source, |status, message: &str| {
             let told = problem(Code::NoAgent, message.into());
             Reply { id: 0, status, body: serde_json::to_value(told).unwrap_or_default() }

@@ -74,9 +74,4 @@ impl<'a> View<'a> {
     pub fn release(self) -> Option<String> {
         Some(format!("{} {}", self.at("/name").some()?, self.at("/version").text()))
     }
-
-    /// The JSON itself.
-    pub const fn json(self) -> &'a Value {
-        self.0
-    }
 }

@@ -317,7 +317,7 @@ fn with_contents(path: &Path, change: impl FnOnce(&mut Contents)) {
     let mut contents = formats::backup::Reader::open(plain).unwrap().files(&mut all).unwrap();
     change(&mut contents);
     let lock = Lock::Passphrase(secret(PASSPHRASE));
-    let to = formats::age::seal(Vec::new(), lock.as_age(), &mut super::chance).unwrap();
+    let to = formats::age::seal(Vec::new(), lock.as_age(), &mut crate::chance::fill).unwrap();
     let mut files = all.0.iter();
     let to = formats::backup::write(to, &contents, |_| Ok(files.next().unwrap().as_slice()), |_| {}).unwrap();
     fs::write(path, to.finish().unwrap()).unwrap();

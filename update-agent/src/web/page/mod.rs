@@ -66,7 +66,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], to: &str) -> Mar
     let body = match page {
         Page::Status => status::status(reader, view(0)),
         Page::Health => status::health(reader, view(0)),
-        Page::Updates => updates::updates(reader, view(0), view(1), view(2)),
+        Page::Updates => updates::updates(reader, view(0), view(1)),
         Page::Way => {
             let terms: Vec<View<'_>> = (3..answers.len()).map(view).collect();
             updates::way(reader, to, view(0), view(1), view(2), &terms)

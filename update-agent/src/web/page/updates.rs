@@ -11,7 +11,7 @@ use crate::web::route::Page;
 use crate::web::view::View;
 
 /// What the depot offers, and what lies here.
-pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>, status: View<'_>) -> Markup {
+pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>) -> Markup {
     let words = reader.words();
     let operator = reader.may(Role::Operator);
     let open = |one: &View<'_>| ["available", "blocked"].contains(&one.at("/standing").text().as_str());
@@ -76,8 +76,6 @@ pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>, status: Vie
                 (table(reader, &others))
             }
         }
-        @let problem = status.at("/upgrade-problem").some();
-        @if let Some(problem) = problem { p.problem { (said(&problem)) } }
     }
 }
 
