@@ -7,6 +7,7 @@
 //!
 //! [`route`] is the one table of what there is; [`client`] is the other end, for the commands.
 
+mod actor;
 mod backup;
 mod certificates;
 pub mod channel;
@@ -30,6 +31,7 @@ use crate::error::Error;
 
 pub use crate::certificates::export::Wanted as ExportCertificate;
 pub use crate::depot::offer::Wanted;
+pub use actor::Actor;
 pub use backup::{BackupPiece, BackupSource, CreateBackup, Restore, SetBackups, TestBackup, key as backup_key};
 pub use certificates::{BindCertificate, ImportCertificate, SigningRequest, UnbindCertificate};
 pub use network::Network;
@@ -155,57 +157,6 @@ pub enum Request {
     ForgetAccounts,
     /// Who did what.
     Audit,
-}
-
-/// Who asks: somebody on this machine, or somebody who signed in from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Actor {
-    /// On this machine, as the kernel says.
-    Here(Peer),
-    /// Signed in.
-    Account {
-        /// Its name.
-        name: String,
-        /// What it may do.
-        role: crate::account::Role,
-        /// Where from.
-        source: std::net::IpAddr,
-    },
-}
-
-impl Actor {
-    /// The user of this machine in whose name something is done: the agent's own for whoever is elsewhere.
-    pub fn user(&self) -> u32 {
-        match self {
-            Self::Here(peer) => peer.user,
-            Self::Account { .. } => 0,
-        }
-    }
-
-    /// Who, for the audit log.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Here(peer) => peer.to_string(),
-            Self::Account { name, .. } => name.clone(),
-        }
-    }
-
-    /// Where from, for the audit log.
-    pub fn source(&self) -> String {
-        match self {
-            Self::Here(_) => "here".into(),
-            Self::Account { source, .. } => source.to_canonical().to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Here(peer) => peer.fmt(f),
-            Self::Account { name, source, .. } => write!(f, "{name} from {}", source.to_canonical()),
-        }
-    }
 }
 
 /// A package: a file on this machine, one that is staged, or one of the depot.

@@ -118,28 +118,34 @@ impl People {
             None => self.nobody()?.matches(password)?,
         };
         let mut state = self.state();
-        // Whoever was changed or removed while the hash was computed is not who signs in here.
+        // Nobody signs in whom nobody knows, and whoever was changed or removed while the hash was computed is not who signs in here.
         let now = self.book()?;
-        let right = right && now.account(name) == account;
-        // Again: of many guesses that came at the same time no more than the free ones may count.
-        self.not_barred(&state, name, source)?;
-        let Some(account) = account.filter(|_| right) else {
-            state.throttle.failed(name, source, self.now());
-            return Err(Refusal::WrongPassword.into());
-        };
-        state.throttle.passed(name, source);
+        let right = right && account.is_some() && now.account(name) == account;
+        self.judge(&mut state, name, source, right)?;
+        let account = account.ok_or(Refusal::WrongPassword)?;
         state.sessions.begin(name, account.role, source, self.now())
+    }
+
+    /// Counts a password that was right or wrong, and refuses a wrong one. It is asked again whether it may be tried at all: of many guesses
+    /// that came at the same time no more than the free ones may count.
+    fn judge(&self, state: &mut State, name: &str, source: IpAddr, right: bool) -> Result<()> {
+        self.not_barred(state, name, source)?;
+        if right {
+            state.throttle.passed(name, source);
+            return Ok(());
+        }
+        state.throttle.failed(name, source, self.now());
+        Err(Refusal::WrongPassword.into())
     }
 
     /// Whose session or token this is. `idle` when a page asked by itself.
     pub fn who(&self, secret: &str, source: IpAddr, idle: bool) -> Result<Option<(String, Role)>> {
+        // The role is the account's now, also after the file of accounts was restored.
+        let book = self.book()?;
         if secret.starts_with(TOKEN_PREFIX) {
-            let book = self.book()?;
             let token = book.token(secret, unix());
             return Ok(token.map(|token| (token.name.clone(), token.role)));
         }
-        // The role is the account's now, also after the file of accounts was restored.
-        let book = self.book()?;
         let session = self.state().sessions.find(secret, self.now(), idle);
         // A stolen cookie is of no use elsewhere. Whose address changes signs in again.
         let here = |session: &Session| session.source.to_canonical() == source.to_canonical();
@@ -223,15 +229,7 @@ impl People {
         let book = self.book()?;
         let account = book.account(name).ok_or_else(|| Refusal::Unknown(name.into()))?;
         let right = account.password.matches(password)?;
-        let mut state = self.state();
-        // As at signing in: guesses that came at the same time must not count as one.
-        self.not_barred(&state, name, source)?;
-        if right {
-            state.throttle.passed(name, source);
-            return Ok(());
-        }
-        state.throttle.failed(name, source, self.now());
-        Err(Refusal::WrongPassword.into())
+        self.judge(&mut self.state(), name, source, right)
     }
 
     /// Sets the file of accounts aside.
