@@ -25,12 +25,17 @@ pub struct Action {
 /// # Errors
 /// What is wrong with a field, for people.
 pub fn action(name: &str, form: &Form) -> Option<Result<Action, String>> {
-    Some(made(name, form).transpose()?.map(|(request, back)| Action {
+    Some(FAMILIES.iter().find_map(|family| family(name, form).transpose())?.map(|(request, back)| Action {
         shown: matches!(request, Request::ChangeAccounts(_) | Request::DownloadKey),
         request,
         back,
     }))
 }
+
+/// What the form of this name asks for, and where the reader goes on; nothing when this family has no such form.
+type Family = fn(&str, &Form) -> Result<Option<(Request, Page)>, String>;
+/// A page with many forms has a family in a file of its own; the first that knows a name answers.
+const FAMILIES: &[Family] = &[made];
 
 fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
     let text = |field: &str| form.text(field).ok_or_else(|| format!("the field \"{field}\" is empty"));
