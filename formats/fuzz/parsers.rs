@@ -50,6 +50,7 @@ pub fn run(target: &str, data: &[u8]) -> bool {
         "package" => package(data),
         "tuf" => tuf(data),
         "reset_record" => reset_record(data),
+        "smbios" => smbios(data),
         "verity_superblock" => verity_superblock(data),
         _ => return false,
     }
@@ -180,6 +181,13 @@ pub fn network(data: &[u8]) {
         assert!(!word.is_empty() && word.bytes().all(plain) && (word == "-" || !word.starts_with('-')), "{word}");
     }
     assert_eq!(Network::parse(&network.encode().expect("a parsed setting can be encoded")), Ok(network));
+}
+
+/// The firmware's table: every string is a part of it.
+pub fn smbios(data: &[u8]) {
+    for found in formats::smbios::oem_strings(data) {
+        assert!(!found.is_empty() && data.windows(found.len()).any(|part| part == found.as_bytes()));
+    }
 }
 
 /// The three JSON documents: manifest, signature set, trust store.

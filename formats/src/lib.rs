@@ -47,6 +47,7 @@ pub mod results;
 pub mod signature;
 pub mod site;
 pub mod slot;
+pub mod smbios;
 pub mod state_volume;
 pub mod trust;
 pub mod tuf;

@@ -59,6 +59,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("package/frame", small_image().1),
         ("manifest/signatures", signatures.to_vec()),
         ("reset_record/pending", reset_record()),
+        ("smbios/oem_strings", OEM_STRINGS.to_vec()),
         ("tuf/root", TUF_ROOT.to_vec()),
         ("tuf/snapshot", TUF_SNAPSHOT.to_vec()),
         ("tuf/targets", TUF_TARGETS.to_vec()),
@@ -66,6 +67,8 @@ fn seeds() -> BTreeMap<&'static str, Vec<u8>> {
         ("verity_superblock/small", Superblock(params).encode()[..512].to_vec()),
     ])
 }
+
+const OEM_STRINGS: &[u8] = b"\x01\x08\x00\x01\x01\x02\x00\x00QEMU\0pc\0\0\x0b\x05\x00\x0b\x02bulkhead.claim-code=0123\0other\0\0\x7f\x04\x00\x7f\0\0";
 
 const ENTRY: &[u8] = br#"{"kind": "site", "product": "demo", "hardware": ["x1"], "name": "app", "version": "2.0.0",
   "build-id": "1111111111111111111111111111111111111111111111111111111111111111", "sequence": 2, "requires": {"base": ">=2"},

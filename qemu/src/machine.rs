@@ -178,6 +178,13 @@ impl Machine {
         self
     }
 
+    /// Writes a text into the OEM strings of the firmware's table (SMBIOS type 11), where whoever runs there finds it.
+    #[must_use]
+    pub fn oem_string(self, text: &str) -> Self {
+        // The emulator separates values by commas, and takes two for one.
+        self.extra(["-smbios".to_owned(), format!("type=11,value={}", text.replace(',', ",,"))])
+    }
+
     /// Adds emulator arguments, after all others.
     #[must_use]
     pub fn extra<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {

@@ -46,6 +46,8 @@ pub struct Scenario {
     pub depot: Option<DepotSpec>,
     /// Whether a mail server answers it at [`crate::mail::ADDRESS`].
     pub mailbox: bool,
+    /// What the firmware's table tells whoever runs there.
+    pub oem_strings: Vec<String>,
     /// What the machine starts from.
     pub disk: DiskSpec,
     /// What else is attached.

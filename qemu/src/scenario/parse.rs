@@ -77,6 +77,7 @@ impl Scenario {
             network,
             depot,
             mailbox: file.mailbox,
+            oem_strings: file.oem_strings,
             disk: DiskSpec { image: file.disk.image, size: file.disk.size, bus: file.disk.bus },
             drives,
             steps,

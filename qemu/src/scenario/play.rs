@@ -94,6 +94,9 @@ type Remark = Option<String>;
 impl<'a> Bench<'a> {
     fn new(scenario: &Scenario, setting: &'a Setting<'a>, disks: Disks) -> Result<Self> {
         let mut machine = disks.machine().firmware(setting.firmware.clone()).memory(scenario.memory);
+        for string in &scenario.oem_strings {
+            machine = machine.oem_string(string);
+        }
         for port in &scenario.ports {
             machine = machine.forward(*port);
         }

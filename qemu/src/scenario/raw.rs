@@ -19,6 +19,8 @@ pub struct File {
     pub network: Option<bool>,
     #[serde(default)]
     pub mailbox: bool,
+    #[serde(default)]
+    pub oem_strings: Vec<String>,
     pub depot: Option<Spanned<Depot>>,
     pub disk: Disk,
     #[serde(default)]

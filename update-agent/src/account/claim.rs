@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use formats::smbios;
+
 use crate::chance;
 use crate::error::Result;
 
@@ -22,21 +24,36 @@ impl ClaimCode {
         Ok(Self { code: code.collect(), wrong: 0 })
     }
 
+    /// The one that was given to the machine when it was deployed, in the OEM strings of its firmware's table: `bulkhead.claim-code=CODE`.
+    /// Nothing when none was given.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the code.
+    pub fn deployed(table: &[u8]) -> Option<std::result::Result<Self, String>> {
+        let given = smbios::oem_strings(table).into_iter().find_map(|string| string.strip_prefix(DEPLOYED))?;
+        let code: String = plain(given).collect();
+        let known = code.bytes().all(|byte| ALPHABET.contains(&byte));
+        let long = (LENGTH..=LONGEST).contains(&code.len());
+        Some(if known && long {
+            Ok(Self { code, wrong: 0 })
+        } else {
+            Err(format!(
+                "the claim code in the machine's OEM strings is not one: it has {LENGTH} to {LONGEST} characters of \"{}\", and hyphens \
+                 where you like; until it is corrected and the machine started again, the code on its screen counts",
+                String::from_utf8_lossy(ALPHABET)
+            ))
+        })
+    }
+
     /// As it is shown: `XXXX-XXXX-XXXX`.
     pub fn shown(&self) -> String {
-        let (first, rest) = self.code.split_at_checked(GROUP).unwrap_or((&self.code, ""));
-        let (second, third) = rest.split_at_checked(GROUP).unwrap_or((rest, ""));
-        format!("{first}-{second}-{third}")
+        let groups: Vec<_> = self.code.as_bytes().chunks(GROUP).map(String::from_utf8_lossy).collect();
+        groups.join("-")
     }
 
     /// Whether this is it, however it was typed. After ten wrong ones there is another code.
     pub fn accepts(&mut self, typed: &str) -> Result<bool> {
-        let plain = |c: char| match c.to_ascii_uppercase() {
-            'O' => '0',
-            'I' | 'L' => '1',
-            other => other,
-        };
-        let typed: String = typed.chars().filter(|c| !"- ".contains(*c)).take(LENGTH + 1).map(plain).collect();
+        let typed: String = plain(typed).take(LONGEST.saturating_add(1)).collect();
         let right = typed.len() == self.code.len()
             && typed.bytes().zip(self.code.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0;
         if !right {
@@ -49,6 +66,15 @@ impl ClaimCode {
     }
 }
 
+/// A code without what people put between its characters, and with those that look alike made the same.
+fn plain(typed: &str) -> impl Iterator<Item = char> {
+    typed.chars().filter(|c| !"- ".contains(*c)).map(|c| match c.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    })
+}
+
 impl fmt::Debug for ClaimCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClaimCode")
@@ -58,6 +84,9 @@ impl fmt::Debug for ClaimCode {
 /// Crockford's base 32.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 12;
+/// Of one that was given.
+const LONGEST: usize = 64;
+const DEPLOYED: &str = "bulkhead.claim-code=";
 const GROUP: usize = 4;
 const GUESSES: u32 = 10;
 
@@ -88,5 +117,37 @@ mod tests {
         assert!(!code.accepts("0000-0000-000").unwrap());
         assert_ne!(code.shown(), before);
         assert!(!code.accepts(&before).unwrap());
+    }
+
+    /// A table with these OEM strings.
+    fn table(strings: &[&str]) -> Vec<u8> {
+        let mut table = vec![11, 5, 0, 0, 1];
+        for string in strings {
+            table.extend(string.as_bytes());
+            table.push(0);
+        }
+        table.push(0);
+        table
+    }
+
+    #[test]
+    fn a_code_given_at_deployment_is_taken_and_replaced_like_any_other() {
+        let given = table(&["other=1", "bulkhead.claim-code=site-4711-abcd-efgh"]);
+        let mut code = ClaimCode::deployed(&given).unwrap().unwrap();
+        assert_eq!(code.shown(), "S1TE-4711-ABCD-EFGH");
+        assert!(code.accepts("SITE 4711 abcdefgh").unwrap());
+        for _ in 0..10 {
+            assert!(!code.accepts("0000-0000-0000").unwrap());
+        }
+        assert!(!code.accepts("SITE-4711-ABCD-EFGH").unwrap());
+        assert!(ClaimCode::deployed(&table(&["other=1"])).is_none() && ClaimCode::deployed(b"").is_none());
+    }
+
+    #[test]
+    fn a_code_that_is_none_is_refused_without_being_repeated() {
+        for wrong in ["", "short", "UUUU-UUUU-UUUU", "passwört-passwört", &"A".repeat(65)] {
+            let told = ClaimCode::deployed(&table(&[&format!("bulkhead.claim-code={wrong}")])).unwrap().unwrap_err();
+            assert!(told.contains("12 to 64 characters") && (wrong.is_empty() || !told.contains(wrong)), "{told}");
+        }
     }
 }

@@ -38,12 +38,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use appliance::mount::device_on;
 use formats::boot_report::REPORT_PATH;
+use formats::smbios;
 
 use crate::api::SOCKET;
 use crate::certificates::Store;
 use crate::depot::Places;
 use crate::error::{Doing as _, Error, Result};
 use crate::network::HOOK;
+use crate::plain_file;
 use crate::reader::{Program, frame};
 use crate::status;
 use crate::watchdog::Watchdogs;
@@ -59,6 +61,7 @@ use people::People;
 /// Feeds often: the shortest time a recipe may set is 30 seconds.
 const PERIOD: Duration = Duration::from_secs(1);
 const FIRST_START: &str = "/run/bulkhead/serve.started";
+const FIRMWARE_TABLE: &str = "/sys/firmware/dmi/tables/DMI";
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -123,6 +126,8 @@ fn keep(options: &Options) -> Option<(Keeper, Option<Keeper>)> {
 /// Answers browsers at this address.
 fn keep_browsers(desk: Desk, address: SocketAddr) -> Result<Keeper> {
     let listener = TcpListener::bind(address).doing(|| format!("listen on {address} for browsers"))?;
+    // Firmware without such a table has given no code.
+    desk.people.deployed(&plain_file::read(Path::new(FIRMWARE_TABLE), smbios::MAX_TABLE).unwrap_or_default());
     Keeper::keep(Box::new(Guard::new(desk)), listener.into(), "/proc/self/exe".into(), None)
 }
 

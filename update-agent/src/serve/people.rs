@@ -55,6 +55,16 @@ impl People {
         }))
     }
 
+    /// The firmware's table, in which somebody may have written a claim code when the machine was made. For the first account only, and
+    /// before browsers are answered.
+    pub fn deployed(&self, table: &[u8]) {
+        match ClaimCode::deployed(table) {
+            Some(Ok(code)) => self.state().claim = Some(code),
+            Some(Err(why)) => log(&why),
+            None => {}
+        }
+    }
+
     /// From now on somebody far away can sign in.
     pub fn open(&self) {
         self.0.open.store(true, Ordering::Release);
