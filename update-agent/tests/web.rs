@@ -118,7 +118,7 @@ fn an_update_is_installed_from_the_page_and_shown_while_it_is() {
     let job = console.job();
     assert!(job["result"]["steps"].is_array(), "{job}");
     let live = console.curl(&["/live"]);
-    assert!(live.status == 200 && live.body.contains("install"), "{}", live.body);
+    assert!(live.status == 200 && live.body.contains("Ended: Installation"), "{}", live.body);
     let written = console.desk.people.log().unwrap().lines;
     let install = written.iter().find(|line| line.action == "install").unwrap();
     let told = [&install.actor, &install.source, &install.outcome];

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::Digest;
+use formats::boot_report::SiteReport;
 use formats::manifest::Kind;
 use nix::unistd::Uid;
 use serde_json::{Value, json};
@@ -70,6 +71,15 @@ pub enum Answer {
 }
 
 impl Desk {
+    /// What this appliance is, in a few words: its product and its site; nothing when it is not known what runs.
+    pub fn called(&self) -> Option<String> {
+        let report = status::report(&self.place.report).ok()?;
+        Some(match report.site {
+            Some(SiteReport::Running { content, .. }) => format!("{} · {}", report.product, content.name),
+            _ => report.product,
+        })
+    }
+
     /// Answers a request of somebody who may ask for it, and writes down what changes something. `session` is theirs, if they have one.
     pub fn answer(&self, actor: &Actor, request: Request, session: Option<&str>) -> Result<Answer> {
         let rule = rule(&request);

@@ -81,7 +81,9 @@ impl Guard {
                 };
                 let claimed = who.is_some() || people.claimed()?;
                 let (name, role) = who.unzip();
-                Ok(Answer::Facts(json!({ "name": name, "role": role, "claimed": claimed })))
+                // Which appliance this is, is nobody's business before they signed in.
+                let appliance = name.as_ref().and_then(|_| self.desk.called());
+                Ok(Answer::Facts(json!({ "name": name, "role": role, "claimed": claimed, "appliance": appliance })))
             }
             Ask::For(request) => {
                 let actor = self.actor(secret, source, idle)?;

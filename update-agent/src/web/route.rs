@@ -31,6 +31,34 @@ pub enum Page {
     Reset,
 }
 
+/// Pages that belong together in the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What it is and how it is.
+    Appliance,
+    /// What is installed on it.
+    Updates,
+    /// How it is set up.
+    Settings,
+    /// Who may do what.
+    Administration,
+}
+
+impl Group {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Appliance, Self::Updates, Self::Settings, Self::Administration];
+
+    /// What it is called.
+    pub const fn name(self, words: &Words) -> &'static str {
+        match self {
+            Self::Appliance => words.appliance,
+            Self::Updates => words.updates,
+            Self::Settings => words.settings,
+            Self::Administration => words.administration,
+        }
+    }
+}
+
 impl Page {
     /// All of them, in the order of the navigation.
     pub const ALL: [Self; 10] = [
@@ -75,6 +103,16 @@ impl Page {
             Self::Accounts => words.accounts,
             Self::Audit => words.audit,
             Self::Reset => words.reset,
+        }
+    }
+
+    /// Where it stands in the navigation.
+    pub const fn group(self) -> Group {
+        match self {
+            Self::Status | Self::Health | Self::Licences => Group::Appliance,
+            Self::Updates | Self::Way | Self::History => Group::Updates,
+            Self::Network => Group::Settings,
+            Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
         }
     }
 

@@ -107,11 +107,14 @@ impl<'a> Visit<'a> {
         let idle = path == "/live";
         let who = self.ask(Ask::Who, idle).await;
         if who.status != 200 {
-            let content = page::outcome(&self.reader(None), &told(&who), "/");
-            return html(who.status, &page::plain(&self.reader(None), self.language.words().title, &content));
+            let content = page::outcome(&self.reader(View::of(&Value::Null)), &told(&who), "/");
+            return html(
+                who.status,
+                &page::plain(&self.reader(View::of(&Value::Null)), self.language.words().title, &content),
+            );
         }
         let view = View::of(&who.body);
-        let reader = self.reader(signed_in(view));
+        let reader = self.reader(view);
         match (path, &reader.who) {
             ("/live", None) => text(401, "text/plain; charset=utf-8", ""),
             ("/live", Some(_)) => html(200, &self.live(&reader).await),
@@ -159,7 +162,7 @@ impl<'a> Visit<'a> {
     /// A form.
     async fn send(&self, path: &str, body: &[u8]) -> Answered {
         let who = self.ask(Ask::Who, false).await;
-        let reader = self.reader(signed_in(View::of(&who.body)));
+        let reader = self.reader(View::of(&who.body));
         let form = match Form::parse(body) {
             Ok(form) => form,
             Err(why) => return refused(&reader, 400, Code::Usage, why),
@@ -218,12 +221,14 @@ impl<'a> Visit<'a> {
         with_cookie(with_cookie(to(back), LANGUAGE, language.tag(), YEAR), THEME, theme, YEAR)
     }
 
-    fn reader(&self, who: Option<(String, Role)>) -> Reader {
+    /// Whom the keeper knows this visitor as, or nobody.
+    fn reader(&self, known: View<'_>) -> Reader {
+        let who = signed_in(known);
         // Nobody else can make it: it is made from the secret of the session, which only browser and appliance have. Before there is a
         // session there is nothing to protect but the language.
         let secret = self.secret.as_ref().filter(|_| who.is_some()).map_or("", Secret::reveal);
         let proof = Digest::of(format!("form of {secret}").as_bytes()).to_string();
-        Reader { language: self.language, theme: self.theme, who, proof }
+        Reader { language: self.language, theme: self.theme, who, appliance: known.at("/appliance").some(), proof }
     }
 
     async fn ask(&self, ask: Ask, idle: bool) -> Reply {

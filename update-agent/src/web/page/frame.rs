@@ -4,7 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::Reader;
 use super::parts::{hidden, proof};
-use crate::web::route::Page;
+use crate::account::Role;
+use crate::web::route::{Group, Page};
 use crate::web::words::Language;
 
 /// A page of somebody who is signed in.
@@ -16,14 +17,7 @@ pub fn frame(reader: &Reader, page: Page, live: &Markup, content: &Markup) -> Ma
         &html! {
             header {
                 a.skip href="#content" { (words.skip) }
-                strong { (words.title) }
-                nav aria-label=(words.navigation) {
-                    @if let Some((_, role)) = &reader.who {
-                        @for one in Page::ALL.into_iter().filter(|one| one.listed(*role)) {
-                            a href=(one.path()) aria-current=[(one == page).then_some("page")] { (one.name(words)) }
-                        }
-                    }
-                }
+                strong { (reader.appliance.as_deref().unwrap_or(words.title)) }
                 @if let Some((name, role)) = &reader.who {
                     form.out method="post" action="/sign-out" {
                         (proof(reader))
@@ -32,7 +26,13 @@ pub fn frame(reader: &Reader, page: Page, live: &Markup, content: &Markup) -> Ma
                     }
                 }
             }
-            main id="content" {
+            nav aria-label=(words.navigation) {
+                @if let Some((_, role)) = &reader.who {
+                    @for group in Group::ALL { (pages(reader, group, *role, page)) }
+                }
+            }
+            // How a job ended stays in sight where it was begun.
+            main id="content" class=[[Page::Status, Page::Updates].contains(&page).then_some("jobs")] {
                 h1 { (page.name(words)) }
                 div id="live" data-every="2" aria-live="polite" { (live) }
                 p.lost hidden role="alert" id="lost" { (words.connection_lost) }
@@ -41,6 +41,20 @@ pub fn frame(reader: &Reader, page: Page, live: &Markup, content: &Markup) -> Ma
         },
         page.path(),
     )
+}
+
+/// The pages of a group that somebody with this role sees.
+fn pages(reader: &Reader, group: Group, role: Role, here: Page) -> Markup {
+    let words = reader.words();
+    let label = format!("group-{group:?}").to_lowercase();
+    html! {
+        div role="group" aria-labelledby=(label) {
+            small id=(label) { (group.name(words)) }
+            @for one in Page::ALL.into_iter().filter(|one| one.group() == group && one.listed(role)) {
+                a href=(one.path()) aria-current=[(one == here).then_some("page")] { (one.name(words)) }
+            }
+        }
+    }
 }
 
 /// A page of somebody who is not, or not yet.
@@ -56,7 +70,7 @@ fn document(reader: &Reader, title: &str, body: &Markup, here: &str) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " · " (words.title) }
+                title { (title) " · " (reader.appliance.as_deref().unwrap_or(words.title)) }
                 link rel="stylesheet" href="/static/console.css";
                 link rel="icon" href="data:,";
                 script src="/static/console.js" defer {}

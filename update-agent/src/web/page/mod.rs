@@ -37,6 +37,8 @@ pub struct Reader {
     pub theme: &'static str,
     /// Who is signed in.
     pub who: Option<(String, Role)>,
+    /// What the appliance is called.
+    pub appliance: Option<String>,
     /// Proves that a form comes from a page of their session.
     pub proof: String,
 }

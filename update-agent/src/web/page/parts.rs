@@ -6,6 +6,7 @@ use super::{Answer, Reader};
 use crate::account::Role;
 use crate::api::Problem;
 use crate::web::view::View;
+use crate::web::words::jobs;
 
 /// What proves that a form was sent from a page of its reader.
 pub fn proof(reader: &Reader) -> Markup {
@@ -97,16 +98,15 @@ pub fn live(reader: &Reader, job: View<'_>, upgrade: View<'_>) -> Markup {
         }
         @if working {
             section.live data-working="yes" {
-                h2 { (words.working) }
-                p { (said(&sentence(job))) }
+                h2 { (words.working) ": " (job_name(reader, &job.at("/what").text())) }
+                @if let Some(phase) = job.at("/phase").some() { p { (said(&phase)) " " (percent(job)) } }
                 @if job.at("/of").number() > 0 {
                     progress max=(job.at("/of").number()) value=(job.at("/done").number()) { (percent(job)) }
                 }
             }
         } @else if job.there() {
-            section.live {
-                h2 { (words.ended) }
-                p { (said(&job.at("/what").text())) }
+            section.live.ended {
+                h2 { (words.ended) ": " (job_name(reader, &job.at("/what").text())) }
                 @if let Some(message) = job.at("/result/message").some() {
                     p.problem role="alert" { (said(&message)) " " code { (job.at("/result/code").text()) } }
                 }
@@ -116,11 +116,27 @@ pub fn live(reader: &Reader, job: View<'_>, upgrade: View<'_>) -> Markup {
     }
 }
 
-fn sentence(job: View<'_>) -> String {
-    match job.at("/phase").some() {
-        Some(phase) => format!("{}: {phase} {}", job.at("/what").text(), percent(job)),
-        None => job.at("/what").text(),
-    }
+/// A job in words; one that has none as the agent says it.
+fn job_name(reader: &Reader, what: &str) -> Markup {
+    let words = jobs::of(reader.language);
+    let name = match what {
+        "backup" => words.backup,
+        "backup-test" => words.backup_test,
+        "check" => words.check,
+        "commit" => words.commit,
+        "factory-reset" => words.factory_reset,
+        "install" => words.install,
+        "mail" => words.mail,
+        "network" => words.network,
+        "restart" => words.restart,
+        "restore" => words.restore,
+        "rollback" => words.rollback,
+        "stage" => words.stage,
+        "texts" => words.texts,
+        "upgrade" => words.upgrade,
+        other => return said(other),
+    };
+    html! { (name) }
 }
 
 fn percent(job: View<'_>) -> String {

@@ -11,6 +11,7 @@ words! {
     add_token: "Make a token for a program", "Token für ein Programm anlegen";
     address: "Address with prefix length", "Adresse mit Präfixlänge";
     addresses: "Addresses now", "Adressen jetzt";
+    administration: "Administration", "Verwaltung";
     administrator: "Administrator", "Administrator";
     appliance: "Appliance", "Gerät";
     audit: "Audit log", "Prüfprotokoll";
@@ -105,6 +106,7 @@ words! {
     rollback_site: "Go back to the site before", "Zur vorigen Site zurückkehren";
     save: "Save", "Speichern";
     secure_boot: "Secure Boot", "Secure Boot";
+    settings: "Settings", "Einstellungen";
     show_once: "This is shown once.", "Dies wird nur einmal angezeigt.";
     sign_in: "Sign in", "Anmelden";
     sign_out: "Sign out", "Abmelden";

@@ -29,6 +29,7 @@ macro_rules! words {
 }
 
 mod general;
+pub mod jobs;
 
 pub use general::Words;
 
@@ -78,7 +79,7 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS].into_iter().flatten().copied()
+        [general::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
     }
 
     #[test]
