@@ -4,6 +4,7 @@ use update_agent::certificates::assemble::assemble;
 use update_agent::certificates::read::read;
 use update_agent::certificates::{Bindings, Entry, Light, finding};
 use update_agent::secret::Secret;
+use update_agent::web::multipart::{Event, Multipart, Why, whole};
 
 /// Whether a file of certificates is accepted. Whatever is, is kept and read again as the same.
 pub fn certificates(data: &[u8]) -> bool {
@@ -21,4 +22,39 @@ pub fn certificates(data: &[u8]) -> bool {
         }
     }
     accepted
+}
+
+/// Whether a form with files is accepted, the line that says what it is before it. It is the same in whatever pieces it arrives.
+pub fn multipart(data: &[u8]) -> bool {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let kind = String::from_utf8_lossy(&data[..end]).into_owned();
+    let body = data.get(end + 1..).unwrap_or_default();
+    let all = parts(&kind, body, body.len().max(1));
+    // An end that is found late is refused late; what is accepted at once is accepted in pieces, and the other way round.
+    for piece in [1, 7] {
+        assert_eq!(parts(&kind, body, piece).ok(), all.clone().ok());
+    }
+    assert_eq!(whole(&kind, body).is_ok(), all.is_ok());
+    all.is_ok()
+}
+
+type Part = (String, Option<String>, Vec<u8>);
+
+fn parts(kind: &str, body: &[u8], piece: usize) -> Result<Vec<Part>, Why> {
+    let mut parser = Multipart::of(kind)?;
+    let mut parts: Vec<Part> = Vec::new();
+    for bytes in body.chunks(piece) {
+        parser.feed(bytes)?;
+        while let Some(event) = parser.next()? {
+            match event {
+                Event::Part { name, file } => {
+                    assert!(name.len() <= 64 && !file.iter().any(|file| file.contains(char::is_control)));
+                    parts.push((name, file, Vec::new()));
+                }
+                Event::Bytes(bytes) => parts.last_mut().expect("content belongs to a part").2.extend(bytes),
+                Event::PartEnd | Event::End => {}
+            }
+        }
+    }
+    parser.finish().map(|()| parts)
 }

@@ -23,6 +23,11 @@ impl Form {
         }
     }
 
+    /// From fields that were taken apart already.
+    pub const fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
     /// A field as it was sent; nothing when it was not.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())

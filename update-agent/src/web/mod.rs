@@ -10,6 +10,7 @@
 pub mod action;
 pub mod child;
 pub mod form;
+pub mod multipart;
 pub mod page;
 pub mod route;
 mod serve;
