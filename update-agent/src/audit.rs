@@ -190,7 +190,9 @@ impl Audit {
                 let about = format!("line {}: {}", broken.line, broken.why);
                 let deed =
                     Deed { actor: "agent", source: "here", action: "audit-log-broken", about: &about, outcome: "done" };
-                append(&self.current(), &deed, time, Head::START).doing(doing)
+                // Behind what was set aside, where that is whole in itself: the next start looks there for the line before.
+                let head = self.head_of(&self.older(1))?.unwrap_or(Head::START);
+                append(&self.current(), &deed, time, head).doing(doing)
             }
         }
     }
@@ -392,6 +394,22 @@ mod tests {
         let (lines, _) = verify(&bytes(&next), Some(Head::START)).unwrap();
         assert_eq!(lines.iter().map(|line| line.action.as_str()).collect::<Vec<_>>(), ["audit-log-broken", "install"]);
         assert!(lines[0].about.starts_with("line 2"), "{}", lines[0].about);
+    }
+
+    #[test]
+    fn a_log_that_does_not_follow_the_one_before_is_set_aside_once_and_not_at_each_start() {
+        let (data, audit) = written(3);
+        let (_elsewhere, other) = written(2);
+        fs::write(audit.older(1), bytes(&other)).unwrap();
+        let start = |time| {
+            let next = Audit::new(data.path());
+            next.write(&DEED, time).unwrap();
+            let (lines, head) = next.lines().unwrap();
+            assert!(head.is_ok(), "{head:?}");
+            lines.iter().map(|line| line.action.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(start(5), ["audit-log-broken", "install"]);
+        assert_eq!(start(6), ["audit-log-broken", "install", "install"]);
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Token {
     pub role: Role,
     /// SHA-256 of the secret, which has 32 random bytes of its own: nobody can go through all of them, so it needs no slow hash.
     pub digest: Digest,
+    /// The account that made it, and with which it ends; nothing when it was made at the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
     /// When it was made; seconds since 1970.
     pub created: u64,
     /// When it ends; seconds since 1970.
@@ -107,9 +110,7 @@ impl Book {
     pub fn add(&mut self, name: &str, role: Role, password: &Password, now: u64) -> Result<()> {
         check_name(name).map_err(Error::Usage)?;
         password.check(name).map_err(|rule| Refusal::WeakPassword(rule.into()))?;
-        if self.account(name).is_some() {
-            return Err(Refusal::Exists(name.into()).into());
-        }
+        self.not_taken(name)?;
         if self.accounts.len() >= MAX_ACCOUNTS {
             return Err(Refusal::Full { most: MAX_ACCOUNTS, what: "accounts" }.into());
         }
@@ -151,17 +152,22 @@ impl Book {
     }
 
     /// Makes a token and returns its secret, which nobody can tell again.
-    pub fn add_token(&mut self, name: &str, role: Role, now: u64, expires: u64) -> Result<String> {
+    pub fn add_token(
+        &mut self,
+        name: &str,
+        role: Role,
+        made_by: Option<String>,
+        now: u64,
+        expires: u64,
+    ) -> Result<String> {
         check_name(name).map_err(Error::Usage)?;
-        if self.tokens.iter().any(|token| token.name == name) {
-            return Err(Refusal::Exists(name.into()).into());
-        }
+        self.not_taken(name)?;
         if self.tokens.len() >= MAX_TOKENS {
             return Err(Refusal::Full { most: MAX_TOKENS, what: "tokens" }.into());
         }
         let secret = format!("{TOKEN_PREFIX}{}", Digest(chance::draw()?));
         let digest = Digest::of(secret.as_bytes());
-        self.tokens.push(Token { name: name.into(), role, digest, created: now, expires });
+        self.tokens.push(Token { name: name.into(), role, digest, made_by, created: now, expires });
         Ok(secret)
     }
 
@@ -176,6 +182,21 @@ impl Book {
     pub fn token(&self, secret: &str, now: u64) -> Option<&Token> {
         let digest = Digest::of(secret.as_bytes());
         self.tokens.iter().find(|token| token.digest == digest && now < token.expires)
+    }
+
+    /// Removes the tokens an account made, and says how many that were.
+    pub fn end_tokens_of(&mut self, account: &str) -> usize {
+        let before = self.tokens.len();
+        self.tokens.retain(|token| token.made_by.as_deref() != Some(account));
+        before.saturating_sub(self.tokens.len())
+    }
+
+    /// Accounts and tokens have names of their own, or the audit log would not say who it was.
+    fn not_taken(&self, name: &str) -> Result<()> {
+        if self.account(name).is_some() || self.tokens.iter().any(|token| token.name == name) {
+            return Err(Refusal::Exists(name.into()).into());
+        }
+        Ok(())
     }
 
     fn find(&mut self, name: &str) -> Result<&mut Account> {
@@ -277,7 +298,7 @@ mod tests {
     #[test]
     fn a_token_is_known_by_its_secret_until_it_ends() {
         let mut book = book();
-        let secret = book.add_token("ci", Role::Operator, 10, 20).unwrap();
+        let secret = book.add_token("ci", Role::Operator, None, 10, 20).unwrap();
         assert!(secret.starts_with(TOKEN_PREFIX) && !serde_json::to_string(&book).unwrap().contains(&secret));
         assert_eq!(book.token(&secret, 19).map(|token| token.name.as_str()), Some("ci"));
         assert_eq!(book.token(&secret, 20), None);

@@ -44,15 +44,19 @@ impl Throttle {
 
     /// It was tried, and was wrong.
     pub fn failed(&mut self, account: &str, source: IpAddr, now: Duration) {
-        for key in keys(account, source) {
+        let own = keys(account, source);
+        for key in own.clone() {
             let tries = self.0.entry(key).or_insert(Tries { failed: 0, last: now });
             *tries = Tries { failed: tries.failed.saturating_add(1), last: now };
         }
         self.0.retain(|_, tries| now.saturating_sub(tries.last) < FORGOTTEN);
-        // Made-up names must not fill the memory. The ones with fewest failures say least.
+        // Made-up names must not fill the memory. Whoever may try again goes first, and of those who was silent for longest; never who failed
+        // just now, or a full list would count nobody who is not in it.
         while self.0.len() > MOST {
-            let Some(least) = self.0.iter().min_by_key(|(_, tries)| (tries.failed, tries.last)) else { break };
-            let least = least.0.clone();
+            let others = self.0.iter().filter(|(key, _)| !own.contains(key));
+            let worth = |tries: &Tries| (tries.barred_until().saturating_sub(now), tries.last);
+            let Some((least, _)) = others.min_by_key(|(_, tries)| worth(tries)) else { break };
+            let least = least.clone();
             self.0.remove(&least);
         }
     }
@@ -147,5 +151,23 @@ mod tests {
         }
         assert!(throttle.0.len() <= MOST);
         assert!(throttle.barred("anna", home, seconds(1)).is_some());
+    }
+
+    #[test]
+    fn a_list_full_of_others_who_are_barred_counts_a_new_one_all_the_same() {
+        let (mut throttle, home) = (Throttle::default(), address("192.0.2.7"));
+        for name in 0..4096_u32 {
+            for _ in 0..7 {
+                throttle.failed(&format!("made-up-{name}"), IpAddr::V4((name / 2).into()), seconds(0));
+            }
+        }
+        for _ in 0..6 {
+            assert_eq!(throttle.barred("anna", home, seconds(1)), None);
+            throttle.failed("anna", home, seconds(1));
+            if throttle.barred("anna", home, seconds(1)).is_some() {
+                return;
+            }
+        }
+        panic!("anna can be guessed without end");
     }
 }

@@ -101,6 +101,9 @@ pub struct TokenEntry {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The account that made it; nothing when it was made at the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
     /// When it was made; seconds since 1970.
     pub created: u64,
     /// When it ends; seconds since 1970.

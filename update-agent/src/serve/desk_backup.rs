@@ -294,7 +294,10 @@ impl Desk {
             format!("settings and data replaced by those of {name}"),
             format!("restored: {}", prepared.preview.join("; ")).chars().take(1000).collect(),
         )?;
-        with_site_at_rest(&workplace, prepared.site, || restore::carry_out(&tree, &prepared.plan))?;
+        let carried_out = with_site_at_rest(&workplace, prepared.site, || restore::carry_out(&tree, &prepared.plan));
+        // Also when it failed: it may have come as far as the accounts.
+        self.people.end_sessions();
+        carried_out?;
         let mut steps = prepared.preview;
         if let Err(problem) = self.settle_licences_of(&workplace) {
             steps.push(problem.to_string());

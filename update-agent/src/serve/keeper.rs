@@ -5,7 +5,7 @@
 //! ends it: a process that breaks the protocol is ended and started again, ever more slowly while it keeps dying.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -334,8 +334,13 @@ fn failed(id: u64, problem: &Error) -> Reply {
 
 /// A process that does not take its reply is found out by whoever reads from it.
 fn reply(output: &Mutex<UnixStream>, reply: &Reply) {
+    let too_long = || {
+        let told = Error::Bug(format!("an answer of more than {MAX_ANSWER} bytes"));
+        channel::encode(&failed(reply.id, &told), MAX_ANSWER)
+    };
+    let Ok(message) = channel::encode(reply, MAX_ANSWER).or_else(|_| too_long()) else { return };
     let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-    if channel::send(&mut *output, reply, MAX_ANSWER).is_err() {
+    if output.write_all(&message).is_err() {
         output.shutdown(Shutdown::Both).unwrap_or(());
     }
 }
@@ -350,3 +355,21 @@ const WRITING: Duration = Duration::from_secs(10);
 const NEWS: Duration = Duration::from_secs(5);
 /// Requests answered at the same time.
 const AT_ONCE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_becomes_one_that_says_so_and_the_process_stays() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Mutex::new(ours);
+        let body = Value::String("x".repeat(MAX_ANSWER));
+        reply(&ours, &Reply { id: 7, status: 200, body });
+        reply(&ours, &Reply { id: 8, status: 200, body: Value::Null });
+        let told: Reply = channel::receive(&mut theirs, MAX_ANSWER).unwrap().unwrap();
+        assert_eq!((told.id, told.status), (7, 500), "{}", told.body);
+        let next: Reply = channel::receive(&mut theirs, MAX_ANSWER).unwrap().unwrap();
+        assert_eq!((next.id, next.status), (8, 200));
+    }
+}

@@ -180,6 +180,7 @@ impl People {
         let token = |one: &crate::account::book::Token| TokenEntry {
             name: one.name.clone(),
             role: one.role,
+            made_by: one.made_by.clone(),
             created: one.created,
             expires: one.expires,
         };
@@ -189,8 +190,8 @@ impl People {
         })
     }
 
-    /// Changes accounts or tokens; what was done, a sentence each. Sessions end with what they were made from; `keep` is the one of whoever
-    /// changes their own password.
+    /// Changes accounts or tokens; what was done, a sentence each. Sessions end with what they were made from; `keep` is the secret of whoever
+    /// asks, whose session goes on when it is their own password.
     pub fn change(&self, change: &Change, keep: Option<&str>) -> Result<Vec<String>> {
         let mut state = self.state();
         let mut book = self.book()?;
@@ -206,11 +207,12 @@ impl People {
             }
             Change::SetRole { name, role } => {
                 book.set_role(name, *role)?;
-                (format!("{name} is {role} now and signs in again"), Some(name))
+                let ended = if *role < Role::Administrator { tokens_ended(&mut book, name) } else { String::new() };
+                (format!("{name} is {role} now and signs in again{ended}"), Some(name))
             }
             Change::RemoveAccount { name } => {
                 book.remove(name)?;
-                (format!("{name} is removed"), Some(name))
+                (format!("{name} is removed{}", tokens_ended(&mut book, name)), Some(name))
             }
             Change::AddToken { name, role, days } => {
                 if !(1..=MAX_DAYS).contains(days) {
@@ -218,7 +220,15 @@ impl People {
                 }
                 let now = unix();
                 let expires = now.saturating_add(u64::from(*days).saturating_mul(DAY));
-                (format!("token: {}", book.add_token(name, *role, now, expires)?), None)
+                // What a token makes ends with whoever made that token.
+                let made_by = match keep {
+                    Some(secret) if secret.starts_with(TOKEN_PREFIX) => {
+                        book.token(secret, now).and_then(|token| token.made_by.clone())
+                    }
+                    Some(secret) => state.sessions.find(secret, self.now(), true).map(|session| session.account),
+                    None => None,
+                };
+                (format!("token: {}", book.add_token(name, *role, made_by, now, expires)?), None)
             }
             Change::RemoveToken { name } => {
                 book.remove_token(name)?;
@@ -240,6 +250,11 @@ impl People {
         let account = book.account(name).ok_or_else(|| Refusal::Unknown(name.into()))?;
         let right = account.password.matches(password)?;
         self.judge(&mut self.state(), name, source, right)
+    }
+
+    /// Ends every session: the accounts may be those of another day.
+    pub(super) fn end_sessions(&self) {
+        self.state().sessions.end_all();
     }
 
     /// Sets the file of accounts aside.
@@ -323,6 +338,14 @@ pub(super) fn outcome<T>(result: &Result<T>) -> &'static str {
     match result {
         Ok(_) => "done",
         Err(problem) => problem.code(),
+    }
+}
+
+/// Takes the tokens back that an account made, and says so.
+fn tokens_ended(book: &mut Book, account: &str) -> String {
+    match book.end_tokens_of(account) {
+        0 => String::new(),
+        count => format!("; with it ended the tokens it had made: {count}"),
     }
 }
 
@@ -421,6 +444,41 @@ mod tests {
         let otto = people.sign_in("otto", &password("another"), HOME).unwrap();
         people.change(&Change::RemoveAccount { name: "otto".into() }, Some(&own)).unwrap();
         assert_eq!(people.who(&otto, HOME, false).unwrap(), None);
+    }
+
+    #[test]
+    fn tokens_end_with_the_administrator_who_made_them_and_bear_nobody_elses_name() {
+        let (_data, people, own) = claimed();
+        let add = |name: &str| Change::AddAccount {
+            name: name.into(),
+            role: Role::Administrator,
+            password: password("another"),
+        };
+        let token = |name: &str, by: Option<&str>| {
+            let add = Change::AddToken { name: name.into(), role: Role::Administrator, days: 1 };
+            let step = people.change(&add, by).map_err(|problem| problem.code())?.remove(0);
+            Ok::<_, &str>(step.strip_prefix("token: ").unwrap().to_owned())
+        };
+        people.change(&add("otto"), None).unwrap();
+        let otto = people.sign_in("otto", &password("another"), HOME).unwrap();
+        let first = token("first", Some(&otto)).unwrap();
+        let second = token("second", Some(&first)).unwrap();
+        let others = [token("of-anna", Some(&own)).unwrap(), token("here", None).unwrap()];
+        assert_eq!(token("otto", None), Err("name-taken"));
+        assert_eq!(code(people.change(&add("first"), None)), "name-taken");
+        let listed = people.accounts().unwrap().tokens;
+        assert_eq!(
+            listed.iter().map(|one| one.made_by.as_deref()).collect::<Vec<_>>(),
+            [Some("otto"), Some("otto"), Some("anna"), None]
+        );
+
+        let steps = people.change(&Change::SetRole { name: "otto".into(), role: Role::Operator }, Some(&own)).unwrap();
+        assert_eq!(steps, ["otto is operator now and signs in again; with it ended the tokens it had made: 2"]);
+        assert!([&first, &second].iter().all(|one| people.who(one, HOME, false).unwrap().is_none()));
+        assert!(others.iter().all(|one| people.who(one, HOME, false).unwrap().is_some()));
+        people.end_sessions();
+        assert_eq!(people.who(&own, HOME, false).unwrap(), None);
+        assert!(people.who(&others[0], HOME, false).unwrap().is_some(), "a token is no session");
     }
 
     #[test]

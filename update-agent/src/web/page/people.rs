@@ -101,13 +101,14 @@ pub fn accounts(reader: &Reader, accounts: View<'_>) -> Markup {
             section {
                 h2 { (words.tokens) }
                 table {
-                    thead { tr { th scope="col" { (words.name) } th scope="col" { (words.role) } th scope="col" { (words.until) } th scope="col" { (words.action) } } }
+                    thead { tr { th scope="col" { (words.name) } th scope="col" { (words.role) } th scope="col" { (words.made_by) } th scope="col" { (words.until) } th scope="col" { (words.action) } } }
                     tbody {
                         @for one in accounts.at("/tokens").list() {
                             @let name = one.at("/name").text();
                             tr {
                                 th scope="row" { (name) }
                                 td { (one.at("/role").text()) }
+                                td { (one.at("/made-by").text()) }
                                 td { (one.at("/expires").day()) }
                                 td { (button(reader, "remove-token", words.remove, &[("name", &name)])) }
                             }

@@ -66,6 +66,7 @@ words! {
     licences: "Licences", "Lizenzen";
     licence_terms: "Licence terms", "Lizenzbedingungen";
     line: "Line", "Zeile";
+    made_by: "Made by", "Angelegt von";
     method: "Method", "Verfahren";
     name: "Name", "Name";
     name_servers: "Name servers", "Namensserver";
