@@ -1,5 +1,7 @@
 //! Forms as requests: what a button on a page asks the keeper for. Pure.
 
+pub mod certificates;
+
 use formats::catalogue::PackageId;
 use serde_json::{Value, json};
 
@@ -26,7 +28,13 @@ pub struct Action {
 /// What is wrong with a field, for people.
 pub fn action(name: &str, form: &Form) -> Option<Result<Action, String>> {
     Some(FAMILIES.iter().find_map(|family| family(name, form).transpose())?.map(|(request, back)| Action {
-        shown: matches!(request, Request::ChangeAccounts(_) | Request::DownloadKey),
+        shown: matches!(
+            request,
+            Request::ChangeAccounts(_)
+                | Request::DownloadKey
+                | Request::ImportCertificate(_)
+                | Request::ExportCertificate(_)
+        ),
         request,
         back,
     }))
@@ -35,7 +43,7 @@ pub fn action(name: &str, form: &Form) -> Option<Result<Action, String>> {
 /// What the form of this name asks for, and where the reader goes on; nothing when this family has no such form.
 type Family = fn(&str, &Form) -> Result<Option<(Request, Page)>, String>;
 /// A page with many forms has a family in a file of its own; the first that knows a name answers.
-const FAMILIES: &[Family] = &[made];
+const FAMILIES: &[Family] = &[made, certificates::made];
 
 fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
     let text = |field: &str| form.text(field).ok_or_else(|| format!("the field \"{field}\" is empty"));

@@ -1,10 +1,16 @@
 //! Fields of a form, cookies, and the choice of language: what browsers send around what they want. Every parser has limits.
 
+use zeroize::Zeroizing;
+
+use super::multipart;
 use super::words::Language;
 
 /// The fields of a form, in the order they were sent.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Form(Vec<(String, String)>);
+pub struct Form {
+    fields: Vec<(String, String)>,
+    files: Vec<(String, Zeroizing<Vec<u8>>)>,
+}
 
 impl Form {
     /// From `name=value&…`, percent-encoded.
@@ -19,18 +25,44 @@ impl Form {
         if fields.len() > MAX_FIELDS {
             Err(format!("a form of more than {MAX_FIELDS} fields"))
         } else {
-            Ok(Self(fields))
+            Ok(Self { fields, files: Vec::new() })
         }
     }
 
     /// From fields that were taken apart already.
     pub const fn of(fields: Vec<(String, String)>) -> Self {
-        Self(fields)
+        Self { fields, files: Vec::new() }
+    }
+
+    /// From a body of this type, which is [`Form::parse`]'s or one with files.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn read(content_type: &str, body: &[u8]) -> Result<Self, String> {
+        if !Self::brings_files(content_type) {
+            return Self::parse(body);
+        }
+        let (form, files) = multipart::whole(content_type, body)?;
+        let files = files.into_iter().map(|file| (file.field, Zeroizing::new(file.bytes))).collect();
+        Ok(Self { files, ..form })
+    }
+
+    /// Whether a body of this type has files in it.
+    pub fn brings_files(content_type: &str) -> bool {
+        content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("multipart/form-data"))
+    }
+
+    /// The files that were chosen for a field; a browser sends an empty one when none was.
+    pub fn files(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.files
+            .iter()
+            .filter(move |(field, file)| field == name && !file.is_empty())
+            .map(|(_, file)| file.as_slice())
     }
 
     /// A field as it was sent; nothing when it was not.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// A field without spaces around it; nothing when that is empty.
@@ -95,7 +127,7 @@ mod tests {
         assert_eq!((form.text("empty"), form.text("missing")), (None, None));
         assert!(form.ticked("box") && !form.ticked("other"));
         assert!(Form::parse("a=1&".repeat(65).as_bytes()).is_err());
-        assert_eq!(Form::parse(b"%ff=%zz").unwrap().0.len(), 1, "what is no text becomes some");
+        assert_eq!(Form::parse(b"%ff=%zz").unwrap().fields.len(), 1, "what is no text becomes some");
     }
 
     #[test]

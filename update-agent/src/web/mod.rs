@@ -9,6 +9,7 @@
 
 pub mod action;
 pub mod child;
+pub mod download;
 pub mod form;
 pub mod multipart;
 pub mod page;

@@ -23,6 +23,8 @@ pub enum Page {
     Licences,
     /// How the appliance gets its address.
     Network,
+    /// By which certificates the appliance is known.
+    Certificates,
     /// Who may sign in.
     Accounts,
     /// Who did what.
@@ -61,7 +63,7 @@ impl Group {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Status,
         Self::Updates,
         Self::Way,
@@ -69,6 +71,7 @@ impl Page {
         Self::Health,
         Self::Licences,
         Self::Network,
+        Self::Certificates,
         Self::Accounts,
         Self::Audit,
         Self::Reset,
@@ -84,6 +87,7 @@ impl Page {
             Self::Health => "/health",
             Self::Licences => "/licences",
             Self::Network => "/network",
+            Self::Certificates => "/certificates",
             Self::Accounts => "/accounts",
             Self::Audit => "/audit",
             Self::Reset => "/reset",
@@ -100,6 +104,7 @@ impl Page {
             Self::Health => words.health,
             Self::Licences => words.licences,
             Self::Network => words.network,
+            Self::Certificates => words.certificates,
             Self::Accounts => words.accounts,
             Self::Audit => words.audit,
             Self::Reset => words.reset,
@@ -111,7 +116,7 @@ impl Page {
         match self {
             Self::Status | Self::Health | Self::Licences => Group::Appliance,
             Self::Updates | Self::Way | Self::History => Group::Updates,
-            Self::Network => Group::Settings,
+            Self::Network | Self::Certificates => Group::Settings,
             Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
         }
     }
@@ -142,6 +147,7 @@ impl Page {
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],
+            Self::Certificates => vec![Request::Certificates],
             Self::Accounts if role >= Role::Administrator => vec![Request::Accounts],
             Self::Accounts => Vec::new(),
             Self::Audit => vec![Request::Audit],

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use formats::Digest;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::action::{self, Action};
 use super::child::Shared;
+use super::download::{self, Content, Label};
 use super::form::{Form, cookie, language};
 use super::page::{self, Answer, Reader};
 use super::route::Page;
@@ -30,7 +31,7 @@ use crate::api::{Package, Reply, Request as Wish};
 use crate::code::Code;
 use crate::secret::Secret;
 
-type Answered = Response<Full<Bytes>>;
+type Answered = Response<Content>;
 
 /// Answers it.
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Shared) -> Answered {
@@ -41,7 +42,7 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
     let limit = if token && head.uri.path().starts_with("/v1/") {
         route::limit(head.method.as_str(), head.uri.path())
     } else {
-        MAX_BODY
+        Visit::new(&head, source, shared).room(&head).await
     };
     let body = match timeout(PATIENCE, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -54,7 +55,7 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
         "/static/console.js" => text(200, "text/javascript; charset=utf-8", page::SCRIPT),
         path if path.starts_with("/v1/") => visit.program(&head, bearer, &body).await,
         path if head.method == Method::GET => visit.look(path, head.uri.query().unwrap_or_default()).await,
-        path if head.method == Method::POST => visit.send(path, &body).await,
+        path if head.method == Method::POST => visit.send(path, &head.headers, &body).await,
         _ => text(405, "text/plain; charset=utf-8", "this is looked at or sent\n"),
     };
     guard(&mut answer);
@@ -86,6 +87,19 @@ impl<'a> Visit<'a> {
             theme: ["light", "dark"].into_iter().find(|one| *one == theme).unwrap_or_default(),
             foreign: foreign(&head.headers),
         }
+    }
+
+    /// How long its body may be: a form, or a file where somebody who may bring one does. Before it is known who that is, nobody gets room.
+    async fn room(&self, head: &Parts) -> usize {
+        let brings = head.method == Method::POST
+            && head.uri.path().strip_prefix("/do/") == Some(action::certificates::IMPORT)
+            && Form::brings_files(content_type(&head.headers));
+        if !brings {
+            return MAX_BODY;
+        }
+        let who = self.ask(Ask::Who, false).await;
+        let may = signed_in(View::of(&who.body)).is_some_and(|(_, role)| role >= Role::Administrator);
+        if may { MAX_FILE_FORM } else { MAX_BODY }
     }
 
     /// What a program asks, with a token.
@@ -126,6 +140,7 @@ impl<'a> Visit<'a> {
             (_, None) if !view.at("/claimed").yes() => to("/claim"),
             (_, None) => to(&format!("/sign-in?back={}", Page::at(path).unwrap_or(Page::Status).path())),
             ("/" | "/sign-in" | "/claim", Some(_)) => to(Page::Status.path()),
+            (path, Some(_)) if path.starts_with("/download/") => self.download(&reader, path).await,
             (path, Some((_, role))) => match Page::at(path) {
                 Some(page) => self.page(page, &reader, *role, query).await,
                 None => html(404, &page::plain(&reader, "404", &page::outcome(&reader, &not_found(), "/"))),
@@ -152,6 +167,18 @@ impl<'a> Visit<'a> {
         html(200, &page::frame(reader, page, &live, &content))
     }
 
+    /// A file.
+    async fn download(&self, reader: &Reader, path: &str) -> Answered {
+        if let Some(id) = path.strip_prefix("/download/signing-request/") {
+            let reply = self.ask(Ask::For(Wish::Certificates), false).await;
+            let waiting = View::of(&reply.body).at("/signing-requests").list().find(|one| one.at("/id").text() == id);
+            if let Some(pem) = waiting.map(|one| one.at("/pem").text()) {
+                return Label::signing_request(id).answer(Bytes::from(pem).into());
+            }
+        }
+        refused(reader, 404, Code::NotFound, "there is no such file".into())
+    }
+
     /// What is being done now.
     async fn live(&self, reader: &Reader) -> Markup {
         let job = self.ask(Ask::For(Wish::Job), true).await.body;
@@ -160,10 +187,10 @@ impl<'a> Visit<'a> {
     }
 
     /// A form.
-    async fn send(&self, path: &str, body: &[u8]) -> Answered {
+    async fn send(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Answered {
         let who = self.ask(Ask::Who, false).await;
         let reader = self.reader(View::of(&who.body));
-        let form = match Form::parse(body) {
+        let form = match Form::read(content_type(headers), body) {
             Ok(form) => form,
             Err(why) => return refused(&reader, 400, Code::Usage, why),
         };
@@ -200,14 +227,23 @@ impl<'a> Visit<'a> {
 
     /// Does what a form asks for. What takes long goes on while the reader is back on the page.
     async fn act(&self, reader: &Reader, action: Action) -> Answered {
+        let label = Label::of(&action.request);
         let reply = self.ask(Ask::For(action.request), false).await;
         let back = action.back;
+        if let (200, Some(label), Some(file)) =
+            (reply.status, label, download::bytes(View::of(&reply.body).at("/file")))
+        {
+            return label.answer(file.into());
+        }
         if reply.status == 202 || (reply.status == 200 && !action.shown) {
             return to(back.path());
         }
         let key = View::of(&reply.body).at("/key").some().filter(|_| reply.status == 200);
         let content = match key {
             Some(key) => page::download_key(reader, &key, back.path()),
+            None if reply.status == 200 && View::of(&reply.body).at("/certificate").there() => {
+                page::examined(reader, View::of(&reply.body), back.path())
+            }
             None => page::outcome(reader, &told(&reply), back.path()),
         };
         html(reply.status, &page::frame(reader, back, &maud::html! {}, &content))
@@ -269,6 +305,10 @@ fn foreign(headers: &HeaderMap) -> bool {
     site.is_some_and(|site| !["same-origin", "none"].contains(&site))
 }
 
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 fn signed_in(who: View<'_>) -> Option<(String, Role)> {
     let role = Role::ALL.into_iter().find(|role| role.word() == who.at("/role").text())?;
     Some((who.at("/name").some()?, role))
@@ -296,7 +336,7 @@ fn not_found() -> Answer {
 }
 
 fn text(status: u16, kind: &'static str, text: &str) -> Answered {
-    let mut answer = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
+    let mut answer = Response::new(Content::from(Bytes::copy_from_slice(text.as_bytes())));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
@@ -353,5 +393,7 @@ const SESSION_SECONDS: u64 = 24 * 60 * 60;
 const YEAR: u64 = Duration::from_hours(365 * 24).as_secs();
 /// Longest form.
 const MAX_BODY: usize = 64 << 10;
+/// Longest form that brings a file, which has at most 1 MiB.
+const MAX_FILE_FORM: usize = (1 << 20) + MAX_BODY;
 /// Packages whose terms are shown on one page.
 const MAX_TERMS: usize = 8;

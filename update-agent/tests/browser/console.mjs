@@ -10,7 +10,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "updates", "updates/way", "history", "health", "licences", "network", "accounts", "audit", "reset"];
+const PAGES = ["status", "updates", "updates/way", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],

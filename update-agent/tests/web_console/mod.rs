@@ -28,6 +28,8 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: String,
+    /// The same as it came, which need not be text.
+    pub bytes: Vec<u8>,
 }
 
 impl Console {
@@ -64,10 +66,12 @@ impl Console {
             .arg(format!("https://{}{path}", self.address))
             .output()
             .expect("curl is missing; run scripts/setup");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n")?;
+        let end = output.stdout.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(output.stdout[..end].into()).unwrap();
+        let bytes = output.stdout[end + 4..].to_vec();
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, head: head.to_ascii_lowercase(), body: body.into() })
+        let body = String::from_utf8_lossy(&bytes).into();
+        Some(Answer { status, head: head.to_ascii_lowercase(), body, bytes })
     }
 
     pub fn curl(&self, arguments: &[&str]) -> Answer {
@@ -87,6 +91,17 @@ impl Console {
         let mut arguments = vec![action, "--data-urlencode", &proof];
         for field in &fields {
             arguments.extend(["--data-urlencode", field.as_str()]);
+        }
+        self.curl(&arguments)
+    }
+
+    /// Sends a form with files from a page; a value that begins with `@` is the path of one.
+    pub fn files(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let proof = format!("proof={}", self.proof(page));
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut arguments = vec![action, "--header", "Expect:", "--form", &proof];
+        for field in &fields {
+            arguments.extend(["--form", field.as_str()]);
         }
         self.curl(&arguments)
     }

@@ -2,6 +2,7 @@
 //!
 //! Every page works without a script: what it does more with one is in `console.js`.
 
+mod certificates;
 mod frame;
 mod parts;
 mod people;
@@ -12,6 +13,7 @@ mod updates;
 use maud::Markup;
 use serde_json::Value;
 
+pub use certificates::examined;
 pub use frame::{frame, plain};
 pub use parts::{live, outcome};
 pub use people::{claim, sign_in};
@@ -76,6 +78,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], to: &str) -> Mar
         Page::History => updates::history(reader, view(0)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
+        Page::Certificates => certificates::certificates(reader, view(0)),
         Page::Reset => settings::reset(reader, view(0)),
         Page::Accounts => people::accounts(reader, view(0)),
         Page::Audit => people::audit(reader, view(0)),

@@ -23,6 +23,7 @@ words! {
     base_state: "State of the base", "Zustand der Basis";
     cancel_reset: "Take the factory reset back", "Zurücksetzen widerrufen";
     cancel_upgrade: "Cancel the upgrade", "Aktualisierung abbrechen";
+    certificates: "Certificates", "Zertifikate";
     check: "Check for updates", "Nach Aktualisierungen suchen";
     checked: "Last checked", "Zuletzt gesucht";
     choose_restart: "The appliance restarts by itself where an update needs it.", "Das Gerät startet selbst neu, wo eine Aktualisierung es braucht.";

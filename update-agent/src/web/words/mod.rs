@@ -28,6 +28,7 @@ macro_rules! words {
     };
 }
 
+pub mod certificates;
 mod general;
 pub mod jobs;
 
@@ -79,7 +80,7 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
+        [general::PAIRS, certificates::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
     }
 
     #[test]
