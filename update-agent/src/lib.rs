@@ -45,6 +45,7 @@ mod named_file;
 pub mod network;
 pub mod notes;
 mod plain_file;
+pub mod preflight;
 pub mod reader;
 pub mod secret;
 pub mod serve;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use update_agent::command::{
     account, backup, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes,
-    packages, simple, updates, upgrade,
+    packages, preflight, simple, updates, upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, certificates, console, fetch, reader, serve, status, web};
@@ -27,6 +27,8 @@ enum Command {
     Status(status::Options),
     /// Install a base or site into the slot nothing runs from, or a licence
     Install(install::Options),
+    /// Say what is to be known before something is installed
+    Preflight(preflight::Options),
     /// Keep the release on trial
     Commit(simple::Commit),
     /// Go back to the release before, or take back what waits for a restart
@@ -113,6 +115,7 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Status(options) => status::run(options),
         Command::Install(options) => install::run(options),
+        Command::Preflight(options) => preflight::run(options),
         Command::Commit(options) => simple::commit(options),
         Command::Rollback(options) => simple::rollback(options),
         Command::History(options) => history::run(options),

@@ -220,6 +220,21 @@ impl Staging {
         Ok(ids.into_iter().map(|id| self.describe(id, trust, program)).collect())
     }
 
+    /// How much of so many bytes with this digest is still to be fetched.
+    pub fn missing(&self, digest: Digest, length: Bytes) -> Bytes {
+        let part = self.folder.join(format!("{}{PART}", digest.short()));
+        let there = fs::symlink_metadata(part).map_or(0, |part| part.len());
+        Bytes(length.0.saturating_sub(there))
+    }
+
+    /// What is free where packages are staged, and what has to stay so.
+    pub fn space(&self) -> std::io::Result<(Bytes, Bytes)> {
+        // The folder is made with the first package.
+        let there = self.folder.ancestors().find(|folder| folder.exists()).unwrap_or(&self.folder);
+        let space = nix::sys::statvfs::statvfs(there)?;
+        Ok((Bytes(space.blocks_available().saturating_mul(space.fragment_size())), self.reserve))
+    }
+
     /// Whether there are none. Costs no process.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.ids()?.is_empty())
@@ -280,9 +295,8 @@ impl Staging {
     }
 
     fn check_room(&self, name: &str, length: Bytes) -> Result<()> {
-        let space = nix::sys::statvfs::statvfs(&self.folder)
-            .doing(|| format!("measure the free space of \"{}\"", self.folder.display()))?;
-        let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
+        let space = self.space();
+        let (free, _) = space.doing(|| format!("measure the free space of \"{}\"", self.folder.display()))?;
         let needed = Bytes(length.0.saturating_add(self.reserve.0));
         if needed <= free {
             return Ok(());

@@ -692,6 +692,8 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/staged", "/v1/staged", Value::Null),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": licence } })),
         ("GET", "/v1/licences", "/v1/licences", Value::Null),
+        ("POST", "/v1/preflight", "/v1/preflight", file.clone()),
+        ("POST", "/v1/preflight", "/v1/preflight", json!({ "way": {} })),
         ("POST", "/v1/install", "/v1/install", file.clone()),
         ("POST", "/v1/install", "/v1/install", json!({ "package": { "file": package }, "accept-eula": true })),
         ("POST", "/v1/backups", "/v1/backups", json!({ "passphrase": "correct horse battery" })),
@@ -758,7 +760,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 57);
+    assert_eq!(seen, 59);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

@@ -114,8 +114,15 @@ fn an_update_is_installed_from_the_page_and_shown_while_it_is() {
     console.claim();
     let id = console.staged("site.pkg", &release(Kind::Site, 11));
     let page = console.curl(&["/updates"]).body;
-    assert!(page.contains(&id), "{page}");
-    let answer = console.form("/updates", "/do/install", &[("staged", &id)]);
+    let question = format!("/updates/install?staged={id}");
+    assert!(page.contains(&format!("href=\"{question}\"")) && !page.contains("/do/install"), "{page}");
+    let page = console.curl(&[&question]).body;
+    for wanted in
+        ["data-finding=\"suits\"", "data-finding=\"backup\"", "there is no backup", "Nobody notices", "Install now"]
+    {
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    let answer = console.form(&question, "/do/install", &[("staged", &id)]);
     assert_eq!((answer.status, location(&answer)), (303, "/updates".into()), "{}", answer.body);
     let job = console.job();
     assert!(job["result"]["steps"].is_array(), "{job}");
@@ -127,6 +134,33 @@ fn an_update_is_installed_from_the_page_and_shown_while_it_is() {
     assert_eq!(told, ["anna", "127.0.0.1", "begun"]);
     let history = console.curl(&["/history"]).body;
     assert!(history.contains("anna from 127.0.0.1"), "{history}");
+}
+
+#[test]
+fn what_would_be_refused_has_no_button_and_a_backup_is_made_first_where_it_is_offered() {
+    let console = Console::new();
+    console.claim();
+    let old = console.staged("old.pkg", &release(Kind::Base, 0));
+    let page = console.curl(&[&format!("/updates/install?staged={old}")]).body;
+    assert!(
+        page.contains("<tr class=\"bad\" data-finding=\"suits\">") && page.contains("number 1 was committed"),
+        "{page}"
+    );
+    assert!(!page.contains("/do/install"), "{page}");
+    let folder = console.directory.path().join("data/bulkhead");
+    fs::write(folder.join("backup-passphrase"), "correct horse battery staple").unwrap();
+    let setting = r#"{"format":1,"passphrase-file":"backup-passphrase","before-updates":"no"}"#;
+    fs::write(folder.join("backup.json"), setting).unwrap();
+    let id = console.staged("site.pkg", &release(Kind::Site, 11));
+    let question = format!("/updates/install?staged={id}");
+    let page = console.curl(&[&question, "--header", "Accept-Language: de"]).body;
+    assert!(page.contains("Sichern und fortfahren") && page.contains("Ohne Datensicherung installieren"), "{page}");
+    assert_eq!(console.form(&question, "/do/install", &[("staged", &id), ("backup", "yes")]).status, 303);
+    let job = console.job();
+    let steps = job["result"]["steps"].to_string();
+    assert!(steps.contains("backup") && steps.contains("11.0.0"), "{job}");
+    let page = console.curl(&["/updates/install?staged=%3Cscript%3E"]).body;
+    assert!(page.contains("class=\"problem\"") && !page.contains("/do/install"), "{page}");
 }
 
 #[test]

@@ -70,6 +70,12 @@ impl Sessions {
         self.0.retain(|session| session.account != account || Some(session.digest) == but);
     }
 
+    /// How many there are.
+    pub fn count(&mut self, now: Duration) -> usize {
+        self.tidy(now);
+        self.0.len()
+    }
+
     /// Ends all.
     pub fn end_all(&mut self) {
         self.0.clear();

@@ -89,6 +89,8 @@ pub enum Request {
     UpgradeOutlook,
     /// Take that back.
     CancelUpgrade,
+    /// What is to be known before something is installed.
+    Preflight(Intent),
     /// Install a package.
     Install(Install),
     /// Copy a package to the data partition, checked.
@@ -171,6 +173,16 @@ pub enum Package {
     Depot(PackageId),
 }
 
+/// What is to be installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Intent {
+    /// A package.
+    Package(Package),
+    /// Every package on the way to a release.
+    Way(Wanted),
+}
+
 /// An installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -192,6 +204,9 @@ pub struct Install {
     /// Make no backup before it, although the operator wants one; why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_backup: Option<String>,
+    /// Make a backup before it, whatever is set.
+    #[serde(default)]
+    pub backup: bool,
 }
 
 /// An upgrade: every package on the way to a release, in order.
@@ -213,6 +228,9 @@ pub struct Upgrade {
     /// Make no backup before it, although the operator wants one; why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_backup: Option<String>,
+    /// Make a backup before it, whatever is set.
+    #[serde(default)]
+    pub backup: bool,
 }
 
 impl Upgrade {

@@ -29,6 +29,7 @@ pub fn rule(request: &Request) -> Rule {
         | Request::Eula(_)
         | Request::Updates
         | Request::Plan(_)
+        | Request::Preflight(_)
         | Request::Notes(_)
         | Request::UpgradeOutlook
         | Request::Health

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    BackupPiece, BindCertificate, CreateBackup, ExportCertificate, FactoryReset, ImportCertificate, Install,
+    BackupPiece, BindCertificate, CreateBackup, ExportCertificate, FactoryReset, ImportCertificate, Install, Intent,
     MAX_REQUEST, MAX_UPLOAD, Network, Package, Problem, Request, Restore, Rollback, SetBackups, SigningRequest, Stage,
     TestBackup, UnbindCertificate, Upgrade, Wanted,
 };
@@ -19,7 +19,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 49] = [
+pub const ROUTES: [Route; 50] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
@@ -37,6 +37,7 @@ pub const ROUTES: [Route; 49] = [
     Route { method: "GET", path: "/v1/upgrade", request: |_, _| Ok(Request::UpgradeOutlook) },
     Route { method: "DELETE", path: "/v1/upgrade", request: |_, _| Ok(Request::CancelUpgrade) },
     Route { method: "POST", path: "/v1/eula", request: |_, body| json::<Package>(body).map(Request::Eula) },
+    Route { method: "POST", path: "/v1/preflight", request: |_, body| json::<Intent>(body).map(Request::Preflight) },
     Route { method: "POST", path: "/v1/install", request: |_, body| json::<Install>(body).map(Request::Install) },
     Route { method: "POST", path: "/v1/stage", request: |_, body| json::<Stage>(body).map(Request::Stage) },
     Route { method: "POST", path: "/v1/commit", request: |_, body| empty(body, Request::Commit) },

@@ -26,7 +26,7 @@ mod trouble;
 pub use binding::{Bindings, Place};
 pub use certificate::{Certificate, Facts};
 pub use entry::Entry;
-pub use finding::{Finding, Light};
+pub use finding::{Finding, Kind as FindingKind, Light, Severity};
 pub use key::Key;
 pub use self_signed::Names;
 pub use serving::{Identity, Serving};

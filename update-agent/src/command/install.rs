@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::progress::Bar;
 use super::{concluded, say};
-use crate::api::{Install, Package};
+use crate::api::{Install, Intent, Package};
 use crate::error::{Doing, Error, Result};
 use crate::eula;
 use crate::lifecycle::Model;
@@ -44,6 +44,9 @@ pub struct Options {
     /// it
     #[arg(long, value_name = "REASON", conflicts_with = "disk")]
     no_backup: Option<String>,
+    /// Make a backup before it, whatever is set
+    #[arg(long, conflicts_with_all = ["disk", "no_backup"])]
+    backup: bool,
 }
 
 /// Whether a path bundle is taken whatever day it is.
@@ -82,7 +85,9 @@ pub fn run(options: &Options) -> Result<()> {
         restart: options.restart,
         accept_expired: options.expired.reason(),
         no_backup: options.no_backup.clone(),
+        backup: options.backup,
     };
+    super::preflight::before(&options.agent, &Intent::Package(order.package.clone()));
     options.agent.run("/v1/install", &order)
 }
 

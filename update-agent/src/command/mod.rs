@@ -15,6 +15,7 @@ pub mod network;
 pub mod notes;
 pub mod packages;
 pub mod passphrase;
+pub mod preflight;
 pub mod progress;
 pub mod simple;
 pub mod updates;

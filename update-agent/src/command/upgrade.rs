@@ -30,8 +30,11 @@ pub struct Options {
     /// it
     #[arg(long, value_name = "REASON")]
     no_backup: Option<String>,
+    /// Make a backup before it, whatever is set
+    #[arg(long, conflicts_with = "no_backup")]
+    backup: bool,
     /// Take back the upgrade that is under way; what was installed stays
-    #[arg(long, conflicts_with_all = ["to", "no_soak", "accept_eula", "offline"])]
+    #[arg(long, conflicts_with_all = ["to", "no_soak", "accept_eula", "offline", "backup"])]
     cancel: bool,
     #[command(flatten)]
     agent: super::Agent,
@@ -48,6 +51,11 @@ pub fn run(options: &Options) -> Result<()> {
         accept_eula: options.accept_eula,
         offline: options.offline,
         no_backup: options.no_backup.clone(),
+        backup: options.backup,
     };
+    let wanted = api::Wanted { to: order.to.clone(), no_soak: order.no_soak.is_some() };
+    if !order.offline {
+        super::preflight::before(&options.agent, &api::Intent::Way(wanted));
+    }
     options.agent.run("/v1/upgrade", &order)
 }

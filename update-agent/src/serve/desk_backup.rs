@@ -197,18 +197,18 @@ impl Desk {
         Ok(Origin { product: machine.product, made, created: unix_now() })
     }
 
-    /// The one at work before an installation, if the operator wants one. `no_backup` is why not.
+    /// The one at work before an installation, if the operator wants one. `asked`: whoever installs wants one; or why not.
     pub(super) fn backup_before(
         &self,
-        no_backup: Option<&str>,
+        (asked, no_backup): (bool, Option<&str>),
         what: &str,
         by: &str,
         hand: &Hand,
     ) -> Result<Vec<String>> {
         let setting = setting::load(&self.data)?;
         let wanted = match setting.before_updates {
-            BeforeUpdates::No => false,
-            BeforeUpdates::Make => setting.can_encrypt(),
+            BeforeUpdates::No => asked,
+            BeforeUpdates::Make => asked || setting.can_encrypt(),
             BeforeUpdates::Require => true,
         };
         if !wanted {

@@ -17,7 +17,7 @@ use crate::{certificates, eula};
 impl Desk {
     /// Installs what is asked for; a package of the depot is staged for that, and not any more once it is installed.
     pub(super) fn install(&self, order: &Install, by: String, hand: &Hand) -> Result<Vec<String>> {
-        let mut steps = self.backup_before(order.no_backup.as_deref(), "an installation", &by, hand)?;
+        let mut steps = self.backup_before((order.backup, order.no_backup.as_deref()), "an installation", &by, hand)?;
         steps.extend(self.install_now(order, by, hand)?);
         Ok(steps)
     }

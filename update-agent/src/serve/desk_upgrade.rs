@@ -35,7 +35,7 @@ impl Desk {
         steps.extend(way.sentences);
         if !way.plan.steps.is_empty() {
             let to = order.to.clone().map_or_else(|| upgrade::ends(&way.plan), |to| vec![to]);
-            steps.extend(self.backup_before(order.no_backup.as_deref(), "an upgrade", by, hand)?);
+            steps.extend(self.backup_before((order.backup, order.no_backup.as_deref()), "an upgrade", by, hand)?);
             let among = if order.offline { packages(&way.plan) } else { Vec::new() };
             steps.push(self.keep_upgrade(to, among, order, by)?);
         }
@@ -106,7 +106,7 @@ impl Desk {
         let mut steps = self.check()?;
         if let Some((to, plan)) = self.unasked()? {
             steps.extend(plan.sentences());
-            steps.extend(self.backup_before(None, "an upgrade", by, hand)?);
+            steps.extend(self.backup_before((false, None), "an upgrade", by, hand)?);
             steps.push(self.keep_upgrade(to, Vec::new(), &api::Upgrade::default(), by)?);
         }
         Ok(steps)

@@ -10,7 +10,7 @@ use crate::account::Refusal;
 use crate::account::book::TOKEN_PREFIX;
 use crate::api::people::Change;
 use crate::api::role::rule;
-use crate::api::{Actor, BackupSource, CreateBackup, Package, Request, Restore, Stage, TestBackup};
+use crate::api::{Actor, BackupSource, CreateBackup, Intent, Package, Request, Restore, Stage, TestBackup};
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::serve::log;
@@ -118,10 +118,10 @@ impl Guard {
             Request::Install(order) if matches!(order.package, Package::File(_)) => {
                 Err(Refusal::FileOfAppliance.into())
             }
-            Request::Stage(Stage::File(_) | Stage::Expired(_)) | Request::Eula(Package::File(_)) => {
-                Err(Refusal::FileOfAppliance.into())
-            }
-            Request::TestBackup(TestBackup { backup: BackupSource::File(_), .. })
+            Request::Stage(Stage::File(_) | Stage::Expired(_))
+            | Request::Eula(Package::File(_))
+            | Request::Preflight(Intent::Package(Package::File(_)))
+            | Request::TestBackup(TestBackup { backup: BackupSource::File(_), .. })
             | Request::Restore(Restore { backup: BackupSource::File(_), .. })
             | Request::CreateBackup(CreateBackup { to: Some(_), .. }) => Err(Refusal::FileOfAppliance.into()),
             Request::ForgetAccounts | Request::ClaimCode => Err(Refusal::Claimed.into()),

@@ -17,6 +17,7 @@ mod desk_install;
 mod desk_licence;
 mod desk_mail;
 mod desk_notes;
+mod desk_preflight;
 mod desk_staged;
 mod desk_upgrade;
 pub mod duties;

@@ -164,6 +164,11 @@ impl People {
         Ok(session.filter(here).and_then(known))
     }
 
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.state().sessions.count(self.now())
+    }
+
     /// Ends a session.
     pub fn sign_out(&self, secret: &str) {
         self.state().sessions.end(secret);

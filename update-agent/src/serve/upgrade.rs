@@ -177,6 +177,7 @@ impl Desk {
             restart: false,
             accept_expired: None,
             no_backup: None,
+            backup: false,
         };
         steps.extend(staged.steps);
         let record = upgrade.record;

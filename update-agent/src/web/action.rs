@@ -59,8 +59,15 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
                 (None, None) => return Err("no package is named".into()),
             };
             let accept_eula = form.ticked("accept-eula");
-            let order =
-                Install { package, hardware: None, accept_eula, restart: true, accept_expired: None, no_backup: None };
+            let order = Install {
+                package,
+                hardware: None,
+                accept_eula,
+                restart: true,
+                accept_expired: None,
+                no_backup: None,
+                backup: form.ticked("backup"),
+            };
             (Request::Install(order), Page::Updates)
         }
         "stage" => {
@@ -70,7 +77,12 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
         "discard" => (Request::Discard(text("staged")?), Page::Updates),
         "upgrade" => {
             let to = package(form, "to")?;
-            let order = Upgrade { to, accept_eula: form.ticked("accept-eula"), ..Upgrade::default() };
+            let order = Upgrade {
+                to,
+                accept_eula: form.ticked("accept-eula"),
+                backup: form.ticked("backup"),
+                ..Upgrade::default()
+            };
             (Request::Upgrade(order), Page::Updates)
         }
         "cancel-upgrade" => (Request::CancelUpgrade, Page::Updates),

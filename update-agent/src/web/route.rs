@@ -2,9 +2,10 @@
 
 use formats::catalogue::PackageId;
 
+use super::form::Form;
 use super::words::Words;
 use crate::account::Role;
-use crate::api::{Request, Wanted};
+use crate::api::{Intent, Package, Request, Wanted};
 
 /// A page of somebody who is signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Page {
     Updates,
     /// The way to a release, with notes and terms.
     Way,
+    /// What is to be known before a package is installed.
+    Install,
     /// What was installed and how it ended.
     History,
     /// The health checks.
@@ -61,12 +64,43 @@ impl Group {
     }
 }
 
+/// What a page is about, as its address says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The release a way leads to.
+    pub to: Option<PackageId>,
+    /// The package of the depot that is to be installed.
+    pub package: Option<PackageId>,
+    /// The staged one.
+    pub staged: Option<String>,
+}
+
+impl Query {
+    /// What follows the question mark. What is not understood is about nothing.
+    pub fn parse(text: &str) -> Self {
+        let fields = Form::parse(text.as_bytes()).unwrap_or_default();
+        let id = |field: &str| fields.text(field).and_then(|id| id.parse().ok());
+        Self { to: id("to"), package: id("package"), staged: fields.text("staged") }
+    }
+
+    /// The package that is to be installed.
+    pub fn wanted(&self) -> Option<Package> {
+        self.package.clone().map(Package::Depot).or_else(|| self.staged.clone().map(Package::Staged))
+    }
+
+    /// The end of a way as its form has it; empty: the newest.
+    pub fn to_text(&self) -> String {
+        self.to.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
 impl Page {
     /// All of them, in the order of the navigation.
     pub const ALL: [Self; 11] = [
         Self::Status,
         Self::Updates,
         Self::Way,
+        Self::Install,
         Self::History,
         Self::Health,
         Self::Licences,
@@ -83,6 +117,7 @@ impl Page {
             Self::Status => "/status",
             Self::Updates => "/updates",
             Self::Way => "/updates/way",
+            Self::Install => "/updates/install",
             Self::History => "/history",
             Self::Health => "/health",
             Self::Licences => "/licences",
@@ -100,6 +135,7 @@ impl Page {
             Self::Status => words.status,
             Self::Updates => words.updates,
             Self::Way => words.plan,
+            Self::Install => words.install,
             Self::History => words.history,
             Self::Health => words.health,
             Self::Licences => words.licences,
@@ -115,7 +151,7 @@ impl Page {
     pub const fn group(self) -> Group {
         match self {
             Self::Status | Self::Health | Self::Licences => Group::Appliance,
-            Self::Updates | Self::Way | Self::History => Group::Updates,
+            Self::Updates | Self::Way | Self::Install | Self::History => Group::Updates,
             Self::Network | Self::Certificates => Group::Settings,
             Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
         }
@@ -124,7 +160,7 @@ impl Page {
     /// Whether it stands in the navigation of somebody with this role.
     pub fn listed(self, role: Role) -> bool {
         match self {
-            Self::Way => false,
+            Self::Way | Self::Install => false,
             Self::Audit | Self::Reset => role >= Role::Administrator,
             _ => true,
         }
@@ -135,14 +171,21 @@ impl Page {
         Self::ALL.into_iter().find(|page| page.path() == path)
     }
 
-    /// What it shows, asked of the keeper in this order. `to` is the release a way leads to.
-    pub fn asks(self, to: Option<PackageId>, role: Role) -> Vec<Request> {
-        let wanted = Wanted { to, ..Wanted::default() };
+    /// What it shows, asked of the keeper in this order.
+    pub fn asks(self, query: &Query, role: Role) -> Vec<Request> {
+        let wanted = Wanted { to: query.to.clone(), ..Wanted::default() };
         match self {
             Self::Status | Self::Reset => vec![Request::Status],
             // The last one only for why it is not known how far an upgrade is.
             Self::Updates => vec![Request::Updates, Request::Staged, Request::UpgradeOutlook],
-            Self::Way => vec![Request::Plan(wanted.clone()), Request::Notes(wanted), Request::Updates],
+            Self::Way => {
+                let intent = Request::Preflight(Intent::Way(wanted.clone()));
+                vec![Request::Plan(wanted.clone()), Request::Notes(wanted), Request::Updates, intent]
+            }
+            Self::Install => match query.wanted() {
+                Some(package) => vec![Request::Preflight(Intent::Package(package.clone())), Request::Eula(package)],
+                None => Vec::new(),
+            },
             Self::History => vec![Request::History],
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
@@ -164,7 +207,7 @@ mod tests {
     fn a_page_asks_for_nothing_that_changes_something_or_that_its_reader_may_not_see() {
         for page in Page::ALL {
             for role in Role::ALL.into_iter().filter(|role| page.listed(*role)) {
-                for request in page.asks(None, role) {
+                for request in page.asks(&Query::default(), role) {
                     let rule = rule(&request);
                     assert_eq!(rule.action, None, "{page:?} changes something: {request:?}");
                     assert!(rule.role <= role, "{page:?} for {role}: {request:?}");

@@ -18,7 +18,7 @@ use super::child::Shared;
 use super::download::{self, Content, Label};
 use super::form::{Form, cookie, language};
 use super::page::{self, Answer, Reader};
-use super::route::Page;
+use super::route::{Page, Query};
 use super::view::View;
 use super::words::Language;
 use super::{Ask, Envelope, MAX_QUESTION};
@@ -149,11 +149,9 @@ impl<'a> Visit<'a> {
     }
 
     async fn page(&self, page: Page, reader: &Reader, role: Role, query: &str) -> Answered {
-        let fields = Form::parse(query.as_bytes()).unwrap_or_default();
-        let to = fields.text("to").unwrap_or_default();
-        let wanted = serde_json::from_value(Value::String(to.clone())).ok();
+        let query = Query::parse(query);
         let mut answers = Vec::new();
-        for wish in page.asks(wanted, role) {
+        for wish in page.asks(&query, role) {
             answers.push(told(&self.ask(Ask::For(wish), false).await));
         }
         if let (Page::Way, Some(Ok(notes))) = (page, answers.get(1)) {
@@ -162,7 +160,7 @@ impl<'a> Visit<'a> {
                 answers.push(told(&self.ask(Ask::For(Wish::Eula(Package::Depot(id))), false).await));
             }
         }
-        let content = page::content(page, reader, &answers, &to);
+        let content = page::content(page, reader, &answers, &query);
         let live = self.live(reader).await;
         html(200, &page::frame(reader, page, &live, &content))
     }

@@ -10,7 +10,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "updates", "updates/way", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
+const PAGES = ["status", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
@@ -83,8 +83,13 @@ assert.equal(new URL(page.url()).hash, "#content");
 
 // An update, watched to its end without loading the page again; the button pressed twice begins it once.
 await page.goto(`${address}/updates`);
-const install = page.locator("form", { has: page.locator(`input[value="${staged}"]`) }).filter({ has: page.locator("input[type=checkbox]") });
-await install.locator("button").dblclick();
+await page.locator(`a[href="/updates/install?staged=${staged}"]`).click();
+await page.waitForURL("**/updates/install?staged=*");
+assert.ok(await page.locator("[data-finding=suits]").count() === 1, "what was looked at is shown before");
+await accessible(page, "before an installation");
+await page.screenshot({ path: join(pictures, "install-en-light.png"), fullPage: true });
+const install = page.locator("form[action='/do/install']");
+await install.locator("button").first().dblclick();
 await page.locator("#live section").first().waitFor();
 await page.waitForFunction(() => document.querySelector("#live progress, #live [data-working]") === null
   && document.querySelector("#live section") !== null, null, { timeout: 120000 });

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod frame;
+mod install;
 mod parts;
 mod people;
 mod settings;
@@ -19,7 +20,7 @@ pub use parts::{live, outcome};
 pub use people::{claim, sign_in};
 pub use updates::{download_key, open_terms};
 
-use super::route::Page;
+use super::route::{Page, Query};
 use super::view::View;
 use super::words::{Language, Words};
 use crate::account::Role;
@@ -61,7 +62,7 @@ impl Reader {
 pub type Answer = Result<Value, Problem>;
 
 /// What a page has on it, from the answers to what it asks.
-pub fn content(page: Page, reader: &Reader, answers: &[Answer], to: &str) -> Markup {
+pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -> Markup {
     let null = Value::Null;
     let view = |place: usize| match answers.get(place) {
         Some(Ok(value)) => View::of(value),
@@ -72,9 +73,10 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], to: &str) -> Mar
         Page::Health => status::health(reader, view(0)),
         Page::Updates => updates::updates(reader, view(0), view(1)),
         Page::Way => {
-            let terms: Vec<View<'_>> = (3..answers.len()).map(view).collect();
-            updates::way(reader, to, view(0), view(1), view(2), &terms)
+            let terms: Vec<View<'_>> = (4..answers.len()).map(view).collect();
+            updates::way(reader, &query.to_text(), [view(0), view(1), view(2), view(3)], &terms)
         }
+        Page::Install => install::install(reader, query, view(0), view(1)),
         Page::History => updates::history(reader, view(0)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),

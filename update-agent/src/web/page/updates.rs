@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::Reader;
-use super::parts::{button, hidden, proof, said};
+use super::parts::{button, said};
+use super::{Reader, install};
 use crate::account::Role;
 use crate::web::route::Page;
 use crate::web::view::View;
@@ -48,11 +48,7 @@ pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>) -> Markup {
                                 td {
                                     @if operator {
                                         @if one.at("/release").there() {
-                                            form.one method="post" action="/do/install" {
-                                                (proof(reader)) (hidden("staged", &id))
-                                                label { input type="checkbox" name="accept-eula"; " " (words.accept_terms) }
-                                                button { (words.install) }
-                                            }
+                                            p { a.button href={ (Page::Install.path()) "?staged=" (percent(&id)) } { (words.install) } }
                                         }
                                         (button(reader, "discard", words.discard, &[("staged", &id)]))
                                     }
@@ -116,11 +112,7 @@ fn row(reader: &Reader, one: View<'_>) -> Markup {
                 @if available {
                     p { a href={ (Page::Way.path()) "?to=" (percent(&package)) } { (words.notes_read) } }
                     @if reader.may(Role::Operator) {
-                        form.one method="post" action="/do/install" {
-                            (proof(reader)) (hidden("package", &package))
-                            label { input type="checkbox" name="accept-eula"; " " (words.accept_terms) }
-                            button { (words.install) }
-                        }
+                        p { a.button href={ (Page::Install.path()) "?package=" (percent(&package)) } { (words.install) } }
                         @if !one.at("/staged").there() {
                             (button(reader, "stage", words.stage, &[("package", &package)]))
                         }
@@ -148,7 +140,8 @@ fn effects(reader: &Reader, effects: View<'_>) -> String {
 }
 
 /// The way to a release: what is installed in which order, what is to be read before, and the button that takes it.
-pub fn way(reader: &Reader, to: &str, way: View<'_>, notes: View<'_>, updates: View<'_>, terms: &[View<'_>]) -> Markup {
+pub fn way(reader: &Reader, to: &str, answers: [View<'_>; 4], terms: &[View<'_>]) -> Markup {
+    let [way, notes, updates, preflight] = answers;
     let words = reader.words();
     let choices: Vec<String> = updates
         .at("/updates")
@@ -184,15 +177,10 @@ pub fn way(reader: &Reader, to: &str, way: View<'_>, notes: View<'_>, updates: V
                 p { (words.fingerprint) " " code { (one.at("/digest").text()) } }
             }
         }
-        @if reader.may(Role::Operator) && steps > 0 {
-            form method="post" action="/do/upgrade" {
-                (proof(reader)) (hidden("to", to))
-                @if open_terms(notes).next().is_some() {
-                    p { (words.terms_open) }
-                    label { input type="checkbox" name="accept-eula" required; " " (words.accept_terms) }
-                }
-                p { (words.choose_restart) }
-                button { (words.install_all) }
+        @if steps > 0 {
+            (install::seen(reader, preflight))
+            @if reader.may(Role::Operator) && preflight.there() {
+                (install::begin(reader, preflight, "upgrade", &[("to", to.to_owned())]))
             }
         }
     }

@@ -30,6 +30,7 @@ macro_rules! words {
 
 pub mod certificates;
 mod general;
+pub mod install;
 pub mod jobs;
 
 pub use general::Words;
@@ -80,7 +81,7 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS, certificates::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
+        [general::PAIRS, certificates::PAIRS, install::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
     }
 
     #[test]
