@@ -96,7 +96,7 @@ impl Query {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Status,
         Self::Updates,
         Self::Way,
