@@ -94,7 +94,7 @@ fn each_role_may_do_what_it_may_and_refusals_are_written_down() {
         let answer = console.form("/status", &format!("/do/{action}"), &[("name", "anna")]);
         assert_eq!(answer.status, status, "{action}: {}", answer.body);
     }
-    assert!(!console.curl(&["/status"]).body.contains("/do/restart"));
+    assert!(!console.curl(&["/status"]).body.contains("/confirm?what=restart"));
     assert_eq!(console.curl(&["/audit"]).status, 200);
     assert!(console.curl(&["/audit"]).body.contains("not-allowed"));
     let log = console.desk.people.log().unwrap();
@@ -161,6 +161,26 @@ fn what_would_be_refused_has_no_button_and_a_backup_is_made_first_where_it_is_of
     assert!(steps.contains("backup") && steps.contains("11.0.0"), "{job}");
     let page = console.curl(&["/updates/install?staged=%3Cscript%3E"]).body;
     assert!(page.contains("class=\"problem\"") && !page.contains("/do/install"), "{page}");
+}
+
+#[test]
+fn a_restart_and_a_way_back_are_asked_about_with_what_starts_next_and_who_is_signed_out() {
+    let console = Console::new();
+    console.claim();
+    let status = console.curl(&["/status"]).body;
+    assert!(!status.contains("/do/restart") && !status.contains("/do/rollback"), "{status}");
+    for (what, form, wanted) in [
+        ("restart", "/do/restart", "yours among them</dt><dd>1</dd>"),
+        ("rollback", "/do/rollback", "No session of the console ends"),
+        ("rollback-site", "/do/rollback", "name=\"site\" value=\"yes\""),
+    ] {
+        assert!(status.contains(&format!("href=\"/confirm?what={what}\"")), "{what}: {status}");
+        let page = console.curl(&[&format!("/confirm?what={what}")]).body;
+        assert!(page.contains(&format!("action=\"{form}\"")) && page.contains(wanted), "{what}: {page}");
+    }
+    let restart = console.curl(&["/confirm?what=restart"]).body;
+    assert!(restart.contains("After the restart</dt><dd>demo-base 1.0.0"), "{restart}");
+    assert!(!console.curl(&["/confirm?what=format"]).body.contains("/do/"), "nothing else is asked");
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Desk {
         let by = actor.to_string();
         let facts = |facts: Value| Ok(Answer::Facts(facts));
         match request {
-            Request::Status => facts(status::everything(&self.place)?),
+            Request::Status => facts(self.status()?),
             Request::History => facts(value(&self.look()?.agent(&silent).journal.history()?.0)?),
             Request::Job => facts(value(&self.jobs.last())?),
             Request::Licences => facts(value(&self.licences()?)?),
@@ -243,6 +243,15 @@ impl Desk {
         let trust = self.package_trust(self.look()?.trust())?;
         let (id, release) = self.staging().stage(file, &name, &trust, &self.program, &progress)?;
         Ok(vec![format!("{release} is staged as {id}")])
+    }
+
+    /// What runs, and who is signed in, which only the agent itself knows.
+    fn status(&self) -> Result<Value> {
+        let mut facts = status::everything(&self.place)?;
+        if let Some(facts) = facts.as_object_mut() {
+            facts.insert("console-sessions".into(), self.people.sessions().into());
+        }
+        Ok(facts)
     }
 
     fn eula(&self, package: &Package) -> Result<Value> {

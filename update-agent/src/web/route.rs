@@ -12,6 +12,8 @@ use crate::api::{Intent, Package, Request, Wanted};
 pub enum Page {
     /// What runs, what is on trial, what the next restart does.
     Status,
+    /// What a restart or a way back does, before it is done.
+    Confirm,
     /// What the depot offers, what is staged, what is being done.
     Updates,
     /// The way to a release, with notes and terms.
@@ -73,6 +75,8 @@ pub struct Query {
     pub package: Option<PackageId>,
     /// The staged one.
     pub staged: Option<String>,
+    /// What is to be confirmed.
+    pub what: Option<String>,
 }
 
 impl Query {
@@ -80,7 +84,7 @@ impl Query {
     pub fn parse(text: &str) -> Self {
         let fields = Form::parse(text.as_bytes()).unwrap_or_default();
         let id = |field: &str| fields.text(field).and_then(|id| id.parse().ok());
-        Self { to: id("to"), package: id("package"), staged: fields.text("staged") }
+        Self { to: id("to"), package: id("package"), staged: fields.text("staged"), what: fields.text("what") }
     }
 
     /// The package that is to be installed.
@@ -96,8 +100,9 @@ impl Query {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Status,
+        Self::Confirm,
         Self::Updates,
         Self::Way,
         Self::Install,
@@ -115,6 +120,7 @@ impl Page {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Status => "/status",
+            Self::Confirm => "/confirm",
             Self::Updates => "/updates",
             Self::Way => "/updates/way",
             Self::Install => "/updates/install",
@@ -134,6 +140,7 @@ impl Page {
         match self {
             Self::Status => words.status,
             Self::Updates => words.updates,
+            Self::Confirm => words.confirm,
             Self::Way => words.plan,
             Self::Install => words.install,
             Self::History => words.history,
@@ -150,7 +157,7 @@ impl Page {
     /// Where it stands in the navigation.
     pub const fn group(self) -> Group {
         match self {
-            Self::Status | Self::Health | Self::Licences => Group::Appliance,
+            Self::Status | Self::Confirm | Self::Health | Self::Licences => Group::Appliance,
             Self::Updates | Self::Way | Self::Install | Self::History => Group::Updates,
             Self::Network | Self::Certificates => Group::Settings,
             Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
@@ -160,7 +167,7 @@ impl Page {
     /// Whether it stands in the navigation of somebody with this role.
     pub fn listed(self, role: Role) -> bool {
         match self {
-            Self::Way | Self::Install => false,
+            Self::Confirm | Self::Way | Self::Install => false,
             Self::Audit | Self::Reset => role >= Role::Administrator,
             _ => true,
         }
@@ -175,7 +182,7 @@ impl Page {
     pub fn asks(self, query: &Query, role: Role) -> Vec<Request> {
         let wanted = Wanted { to: query.to.clone(), ..Wanted::default() };
         match self {
-            Self::Status | Self::Reset => vec![Request::Status],
+            Self::Status | Self::Confirm | Self::Reset => vec![Request::Status],
             // The last one only for why it is not known how far an upgrade is.
             Self::Updates => vec![Request::Updates, Request::Staged, Request::UpgradeOutlook],
             Self::Way => {

@@ -10,7 +10,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
+const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
@@ -61,7 +61,7 @@ for (const language of ["en", "de"]) {
       assert.equal(await page.locator("html").getAttribute("lang"), language, place);
       assert.equal(await page.locator("h1").count(), 1, place);
       await accessible(page, `${place} (${language}, ${theme})`);
-      await page.screenshot({ path: join(pictures, `${place.replace("/", "-")}-${language}-${theme}.png`), fullPage: true });
+      await page.screenshot({ path: join(pictures, `${place.replace(/[^a-z]/g, "-")}-${language}-${theme}.png`), fullPage: true });
     }
   }
 }

@@ -3,6 +3,7 @@
 //! Every page works without a script: what it does more with one is in `console.js`.
 
 mod certificates;
+mod confirm;
 mod frame;
 mod install;
 mod parts;
@@ -70,6 +71,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
     };
     let body = match page {
         Page::Status => status::status(reader, view(0)),
+        Page::Confirm => confirm::confirm(reader, query.what.as_deref(), view(0)),
         Page::Health => status::health(reader, view(0)),
         Page::Updates => updates::updates(reader, view(0), view(1)),
         Page::Way => {

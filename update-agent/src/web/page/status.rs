@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::Reader;
 use super::parts::{button, fact, said};
 use crate::account::Role;
+use crate::web::route::Page;
 use crate::web::view::View;
 
 /// What runs, what is on trial, what failed, what the next restart does.
@@ -47,7 +48,7 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
                 (fact(words.site, occupant("/next-restart/site").as_ref()))
             }
             @if lifecycle.at("/next-restart/reset").there() { p.problem { (words.reset_pending) } }
-            @if operator { (button(reader, "restart", words.restart, &[])) }
+            @if operator { (asks_first("restart", words.restart)) }
         }
         section {
             h2 { (words.slots) }
@@ -73,8 +74,8 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
                 @if lifecycle.at("/on-trial").there() || lifecycle.at("/site-on-trial").there() {
                     (button(reader, "commit", words.commit, &[]))
                 }
-                (button(reader, "rollback", words.rollback, &[]))
-                (button(reader, "rollback", words.rollback_site, &[("site", "yes")]))
+                (asks_first("rollback", words.rollback))
+                (asks_first("rollback-site", words.rollback_site))
             }
         }
         @if status.at("/failures").list().len() > 0 {
@@ -86,6 +87,11 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
             }
         }
     }
+}
+
+/// A button that leads to a question first.
+fn asks_first(what: &str, label: &str) -> Markup {
+    html! { p { a.button href={ (Page::Confirm.path()) "?what=" (what) } { (label) } } }
 }
 
 /// Every health check.

@@ -30,6 +30,7 @@ words! {
     claim: "Make the first account", "Das erste Konto anlegen";
     claim_code: "Claim code", "Inbetriebnahme-Code";
     claim_hint: "The appliance's own screen shows the code. Nobody can sign in before there is an account.", "Der Bildschirm des Geräts zeigt den Code. Bevor es ein Konto gibt, kann sich niemand anmelden.";
+    confirm: "Are you sure?", "Sind Sie sicher?";
     commit: "Keep what is on trial", "Die Version auf Probe behalten";
     confirm_reset: "Type this to confirm", "Zur Bestätigung eingeben";
     connection_lost: "The appliance does not answer. If it restarts, this page comes back by itself.", "Das Gerät antwortet nicht. Startet es neu, kommt diese Seite von selbst wieder.";

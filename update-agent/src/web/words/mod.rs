@@ -29,6 +29,7 @@ macro_rules! words {
 }
 
 pub mod certificates;
+pub mod confirm;
 mod general;
 pub mod install;
 pub mod jobs;
@@ -81,7 +82,10 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS, certificates::PAIRS, install::PAIRS, jobs::PAIRS].into_iter().flatten().copied()
+        [general::PAIRS, certificates::PAIRS, confirm::PAIRS, install::PAIRS, jobs::PAIRS]
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     #[test]
