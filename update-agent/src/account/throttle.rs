@@ -70,11 +70,15 @@ impl Throttle {
 }
 
 fn keys(account: &str, source: IpAddr) -> [Key; 2] {
-    let network = match source.to_canonical() {
+    [Key::Account(account.chars().take(NAME).collect()), Key::Address(network_of(source))]
+}
+
+/// What counts as one visitor: an address, for IPv6 the network of 64 bits it is in.
+pub fn network_of(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
         v4 @ IpAddr::V4(_) => v4,
-    };
-    [Key::Account(account.chars().take(NAME).collect()), Key::Address(network)]
+    }
 }
 
 const FREE: u32 = 5;

@@ -119,7 +119,7 @@ async fn answer(request: Request<Incoming>, peer: Peer, keeper: &Keeper) -> Resp
         Ok(request) => request,
         Err((status, problem)) => return response(status, &problem),
     };
-    let asking = keeper.ask(MAX_UPLOAD.saturating_mul(2), |id| Envelope { id, peer, request });
+    let asking = keeper.ask(MAX_UPLOAD.saturating_mul(2), None, |id| Envelope { id, peer, request });
     match timeout(KEEPER_PATIENCE, asking).await {
         Ok(Some(reply)) => response(reply.status, &reply.body),
         Ok(None) => refusal(503, Code::NoAgent, "the update agent is gone; ask again in a moment"),

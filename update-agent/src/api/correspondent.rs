@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{MAX_ANSWER, Reply, channel};
 
@@ -22,8 +22,11 @@ pub struct Correspondent {
 #[derive(Default)]
 struct Waiting {
     last: u64,
-    replies: BTreeMap<u64, oneshot::Sender<Reply>>,
+    replies: BTreeMap<u64, (oneshot::Sender<Reply>, Turn)>,
 }
+
+/// One of so many questions at a time; nothing where something else bounds them.
+pub type Turn = Option<OwnedSemaphorePermit>;
 
 impl Correspondent {
     /// At the other end of this stream; what it sends is for [`Self::distribute`].
@@ -33,21 +36,21 @@ impl Correspondent {
     }
 
     /// Asks and waits. `envelope` puts the number into the question, which has at most `limit` bytes. Nothing when the keeper is gone.
-    pub async fn ask<E: Serialize>(&self, limit: usize, envelope: impl FnOnce(u64) -> E) -> Option<Reply> {
+    ///
+    /// The keeper works on although a client hangs up, so `turn` ends with the reply and not with the client.
+    pub async fn ask<E: Serialize>(&self, limit: usize, turn: Turn, envelope: impl FnOnce(u64) -> E) -> Option<Reply> {
         let (sender, receiver) = oneshot::channel();
         let id = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting();
             waiting.last = waiting.last.wrapping_add(1);
-            let id = waiting.last;
-            waiting.replies.insert(id, sender);
-            id
+            waiting.last
         };
-        // A client that hangs up must not leave its place in the list behind.
-        let _place = Place { keeper: self, id };
         let message = channel::encode(&envelope(id), limit).ok()?;
+        self.waiting().replies.insert(id, (sender, turn));
         // In a task of its own, which goes on when the client hangs up: half a message would be read together with the next one.
         let output = Arc::clone(&self.output);
-        tokio::spawn(async move { output.lock().await.write_all(&message).await }).await.ok()?.ok()?;
+        let sent = tokio::spawn(async move { output.lock().await.write_all(&message).await });
+        sent.await.ok()?.ok()?;
         receiver.await.ok()
     }
 
@@ -63,25 +66,53 @@ impl Correspondent {
             let reply: Reply = serde_json::from_slice(&json)?;
             if reply.id == Reply::NEWS {
                 news(reply.body);
-            } else if let Some(waiting) = self.take(reply.id) {
+            } else if let Some((waiting, _turn)) = self.waiting().replies.remove(&reply.id) {
                 // Whoever asked may have hung up meanwhile.
                 drop(waiting.send(reply));
             }
         }
     }
 
-    fn take(&self, id: u64) -> Option<oneshot::Sender<Reply>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).replies.remove(&id)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Place<'a> {
-    keeper: &'a Correspondent,
-    id: u64,
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        drop(self.keeper.take(self.id));
+    use serde_json::json;
+    use tokio::sync::Semaphore;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_client_that_hangs_up_keeps_its_turn_until_the_keeper_has_answered() {
+        let (ours, mut keeper) = UnixStream::pair().unwrap();
+        let (correspondent, from_keeper) = Correspondent::new(ours);
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = || async { Some(Arc::clone(&turns).acquire_owned().await.unwrap()) };
+        let hurried = correspondent.ask(100, turn().await, |id| json!({ "id": id }));
+        assert!(timeout(Duration::from_millis(20), hurried).await.is_err(), "nobody answered");
+        assert_eq!(turns.available_permits(), 0, "the keeper is still at it");
+
+        let mut question = vec![0; 4];
+        keeper.read_exact(&mut question).await.unwrap();
+        let reply = Reply { id: 1, status: 200, body: Value::Null };
+        keeper.write_all(&channel::encode(&reply, 100).unwrap()).await.unwrap();
+        let listen = correspondent.distribute(from_keeper, |_| ());
+        assert!(timeout(Duration::from_millis(20), listen).await.is_err(), "it listens on");
+        assert_eq!(turns.available_permits(), 1);
+        assert!(correspondent.waiting().replies.is_empty());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_question_that_is_too_long_leaves_nothing_behind() {
+        let (ours, _keeper) = UnixStream::pair().unwrap();
+        let (correspondent, _from_keeper) = Correspondent::new(ours);
+        assert!(correspondent.ask(10, None, |id| json!({ "id": id, "more": "than ten bytes" })).await.is_none());
+        assert!(correspondent.waiting().replies.is_empty());
     }
 }

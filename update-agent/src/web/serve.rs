@@ -1,6 +1,7 @@
 //! One request of a browser or program, from HTTP to an answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use formats::Digest;
@@ -274,8 +275,10 @@ impl<'a> Visit<'a> {
             let told = problem(Code::NoAgent, message.into());
             Reply { id: 0, status, body: serde_json::to_value(told).unwrap_or_default() }
         });
-        let Ok(_turn) = self.shared.turns.acquire().await else { return none(503, "the update agent is gone") };
-        let asking = self.shared.keeper.ask(MAX_QUESTION, |id| Envelope { id, source, secret, idle, ask });
+        let Ok(turn) = Arc::clone(&self.shared.turns).acquire_owned().await else {
+            return none(503, "the update agent is gone");
+        };
+        let asking = self.shared.keeper.ask(MAX_QUESTION, Some(turn), |id| Envelope { id, source, secret, idle, ask });
         match timeout(KEEPER_PATIENCE, asking).await {
             Ok(Some(reply)) => reply,
             Ok(None) => none(503, "the update agent is gone; ask again in a moment"),
@@ -297,10 +300,15 @@ fn refused(reader: &Reader, status: u16, code: Code, why: String) -> Answered {
     html(status, &page::plain(reader, reader.words().title, &content))
 }
 
-/// Whether a browser says that a request was caused by a page of another site. Old browsers say nothing; the proof stands alone then.
+/// Whether a browser says that a request was caused by a page of another site: with `Sec-Fetch-Site`, as all do since 2023, or else with the
+/// origin of that page, which older ones send with every form. Who says neither is no browser, and sends cookies only on purpose.
 fn foreign(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    site.is_some_and(|site| !["same-origin", "none"].contains(&site))
+    let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (value("sec-fetch-site"), value("origin"), value("host")) {
+        (Some(site), ..) => !["same-origin", "none"].contains(&site),
+        (None, Some(origin), host) => origin.strip_prefix("https://") != host,
+        (None, None, _) => false,
+    }
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -8,7 +8,7 @@ use formats::Digest;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::certificates::Serving;
@@ -48,6 +48,7 @@ impl Shown {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Tickets would outlive a certificate that was taken away, and cost memory for each connection.
         config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Some(Arc::new(config)))
     }
 }

@@ -20,7 +20,8 @@ pub struct Console {
     pub directory: tempfile::TempDir,
     pub address: SocketAddr,
     pub desk: Desk,
-    _keepers: [Keeper; 2],
+    _here: Keeper,
+    there: Keeper,
 }
 
 /// An answer as `curl` shows it.
@@ -45,13 +46,19 @@ impl Console {
         let here = Keeper::start(here).unwrap();
         let guard = Box::new(Guard::new(desk.clone()));
         let there = Keeper::keep(guard, listener.into(), AGENT.into(), None).unwrap();
-        let console = Self { directory, address, desk, _keepers: [here, there] };
+        let console = Self { directory, address, desk, _here: here, there };
         let until = Instant::now() + Duration::from_mins(1);
         while console.try_curl(&["/static/console.css"]).is_none() {
             assert!(Instant::now() < until, "nobody answers browsers");
             std::thread::sleep(Duration::from_millis(100));
         }
         console
+    }
+
+    /// The process that browsers talk to.
+    #[allow(dead_code, reason = "of one test")]
+    pub fn process(&self) -> u32 {
+        self.there.process().unwrap()
     }
 
     pub fn try_curl(&self, arguments: &[&str]) -> Option<Answer> {
@@ -118,6 +125,14 @@ impl Console {
 
     pub fn sign_out(&self) {
         assert_eq!(self.form("/status", "/sign-out", &[]).status, 303);
+    }
+
+    /// The secret in the cookie of who is signed in.
+    #[allow(dead_code, reason = "of one test")]
+    pub fn session(&self) -> String {
+        let jar = fs::read_to_string(self.directory.path().join("cookies")).unwrap();
+        let line = jar.lines().find(|line| line.contains("session")).unwrap();
+        line.rsplit('\t').next().unwrap().into()
     }
 
     /// Waits until no job is at work, and returns the last one.
