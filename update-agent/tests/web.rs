@@ -6,6 +6,8 @@ mod fixtures;
 
 #[expect(dead_code, reason = "shared with the tests of depots, which use all of it")]
 mod appliance;
+#[path = "web/backups.rs"]
+mod backups;
 #[path = "web/certificates.rs"]
 mod certificates;
 mod disk_file;

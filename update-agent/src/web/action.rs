@@ -1,5 +1,6 @@
 //! Forms as requests: what a button on a page asks the keeper for. Pure.
 
+mod backups;
 pub mod certificates;
 
 use formats::catalogue::PackageId;
@@ -43,7 +44,7 @@ pub fn action(name: &str, form: &Form) -> Option<Result<Action, String>> {
 /// What the form of this name asks for, and where the reader goes on; nothing when this family has no such form.
 type Family = fn(&str, &Form) -> Result<Option<(Request, Page)>, String>;
 /// A page with many forms has a family in a file of its own; the first that knows a name answers.
-const FAMILIES: &[Family] = &[made, certificates::made];
+const FAMILIES: &[Family] = &[made, certificates::made, backups::made];
 
 fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
     let text = |field: &str| form.text(field).ok_or_else(|| format!("the field \"{field}\" is empty"));

@@ -52,13 +52,20 @@ pub(super) struct Shared {
     pub(super) keeper: Correspondent,
     /// So many questions are with the keeper at the same time; others wait here, where that costs nothing.
     pub(super) turns: Arc<Semaphore>,
+    /// So many downloads at the same time: each holds a piece.
+    pub(super) downloads: Arc<Semaphore>,
     shown: Shown,
 }
 
 async fn serve(listener: std::net::TcpListener, keeper: net::UnixStream) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let (keeper, from_keeper) = Correspondent::new(UnixStream::from_std(keeper)?);
-    let shared = Arc::new(Shared { keeper, turns: Arc::new(Semaphore::new(QUESTIONS)), shown: Shown::default() });
+    let shared = Arc::new(Shared {
+        keeper,
+        turns: Arc::new(Semaphore::new(QUESTIONS)),
+        downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+        shown: Shown::default(),
+    });
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let guests = Guests::default();
     let told = |news| {
@@ -151,6 +158,7 @@ const CONNECTIONS: usize = 1280;
 /// The same from one address, or one network of IPv6: browsers have six each, and several people may come from behind one address.
 const EACH: usize = 128;
 const QUESTIONS: usize = 6;
+const DOWNLOADS: usize = 16;
 /// Longest head of a request.
 const HEAD: usize = 16 << 10;
 /// Before connections are accepted again after that failed.

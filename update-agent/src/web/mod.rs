@@ -10,6 +10,7 @@
 pub mod action;
 pub mod child;
 pub mod download;
+mod export;
 pub mod form;
 pub mod multipart;
 pub mod page;

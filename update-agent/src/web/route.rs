@@ -28,6 +28,10 @@ pub enum Page {
     Licences,
     /// How the appliance gets its address.
     Network,
+    /// The backups that are kept.
+    Backups,
+    /// What is in one of them.
+    Backup,
     /// By which certificates the appliance is known.
     Certificates,
     /// Who may sign in.
@@ -77,6 +81,8 @@ pub struct Query {
     pub staged: Option<String>,
     /// What is to be confirmed.
     pub what: Option<String>,
+    /// The backup.
+    pub backup: Option<String>,
 }
 
 impl Query {
@@ -84,7 +90,8 @@ impl Query {
     pub fn parse(text: &str) -> Self {
         let fields = Form::parse(text.as_bytes()).unwrap_or_default();
         let id = |field: &str| fields.text(field).and_then(|id| id.parse().ok());
-        Self { to: id("to"), package: id("package"), staged: fields.text("staged"), what: fields.text("what") }
+        let staged = fields.text("staged");
+        Self { to: id("to"), package: id("package"), staged, what: fields.text("what"), backup: fields.text("backup") }
     }
 
     /// The package that is to be installed.
@@ -100,7 +107,7 @@ impl Query {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Status,
         Self::Confirm,
         Self::Updates,
@@ -110,6 +117,8 @@ impl Page {
         Self::Health,
         Self::Licences,
         Self::Network,
+        Self::Backups,
+        Self::Backup,
         Self::Certificates,
         Self::Accounts,
         Self::Audit,
@@ -128,6 +137,8 @@ impl Page {
             Self::Health => "/health",
             Self::Licences => "/licences",
             Self::Network => "/network",
+            Self::Backups => "/backups",
+            Self::Backup => "/backups/contents",
             Self::Certificates => "/certificates",
             Self::Accounts => "/accounts",
             Self::Audit => "/audit",
@@ -147,6 +158,8 @@ impl Page {
             Self::Health => words.health,
             Self::Licences => words.licences,
             Self::Network => words.network,
+            Self::Backups => words.backups,
+            Self::Backup => words.backup_contents,
             Self::Certificates => words.certificates,
             Self::Accounts => words.accounts,
             Self::Audit => words.audit,
@@ -159,7 +172,7 @@ impl Page {
         match self {
             Self::Status | Self::Confirm | Self::Health | Self::Licences => Group::Appliance,
             Self::Updates | Self::Way | Self::Install | Self::History => Group::Updates,
-            Self::Network | Self::Certificates => Group::Settings,
+            Self::Network | Self::Backups | Self::Backup | Self::Certificates => Group::Settings,
             Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
         }
     }
@@ -167,7 +180,7 @@ impl Page {
     /// Whether it stands in the navigation of somebody with this role.
     pub fn listed(self, role: Role) -> bool {
         match self {
-            Self::Confirm | Self::Way | Self::Install => false,
+            Self::Confirm | Self::Way | Self::Install | Self::Backup => false,
             Self::Audit | Self::Reset => role >= Role::Administrator,
             _ => true,
         }
@@ -197,6 +210,8 @@ impl Page {
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],
+            Self::Backups => vec![Request::Backups],
+            Self::Backup => query.backup.clone().map(Request::Backup).into_iter().collect(),
             Self::Certificates => vec![Request::Certificates],
             Self::Accounts if role >= Role::Administrator => vec![Request::Accounts],
             Self::Accounts => Vec::new(),

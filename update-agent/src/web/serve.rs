@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::action::{self, Action};
 use super::child::Shared;
 use super::download::{self, Content, Label};
+use super::export;
 use super::form::{Form, cookie, language};
 use super::page::{self, Answer, Reader};
 use super::route::{Page, Query};
@@ -35,7 +36,7 @@ use crate::secret::Secret;
 type Answered = Response<Content>;
 
 /// Answers it.
-pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Shared) -> Answered {
+pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Arc<Shared>) -> Answered {
     let (head, body) = request.into_parts();
     let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let token = bearer.is_some_and(|token| token.starts_with(TOKEN_PREFIX));
@@ -64,10 +65,10 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
 }
 
 /// Somebody's request: who they say they are and how they want it.
-struct Visit<'a> {
-    shared: &'a Shared,
-    source: IpAddr,
-    secret: Option<Secret>,
+pub(super) struct Visit<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) source: IpAddr,
+    pub(super) secret: Option<Secret>,
     language: Language,
     theme: &'static str,
     /// The browser says that the request comes from a page of somebody else.
@@ -75,7 +76,7 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    fn new(head: &Parts, source: IpAddr, shared: &'a Shared) -> Self {
+    fn new(head: &Parts, source: IpAddr, shared: &'a Arc<Shared>) -> Self {
         let value = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let cookies = value(header::COOKIE);
         let chosen = cookie(cookies, LANGUAGE).and_then(Language::of_tag);
@@ -141,7 +142,7 @@ impl<'a> Visit<'a> {
             (_, None) if !view.at("/claimed").yes() => to("/claim"),
             (_, None) => to(&format!("/sign-in?back={}", Page::at(path).unwrap_or(Page::Status).path())),
             ("/" | "/sign-in" | "/claim", Some(_)) => to(Page::Status.path()),
-            (path, Some(_)) if path.starts_with("/download/") => self.download(&reader, path).await,
+            (path, Some(_)) if path.starts_with("/download/") => export::file(self, &reader, path).await,
             (path, Some((_, role))) => match Page::at(path) {
                 Some(page) => self.page(page, &reader, *role, query).await,
                 None => html(404, &page::plain(&reader, "404", &page::outcome(&reader, &not_found(), "/"))),
@@ -164,18 +165,6 @@ impl<'a> Visit<'a> {
         let content = page::content(page, reader, &answers, &query);
         let live = self.live(reader).await;
         html(200, &page::frame(reader, page, &live, &content))
-    }
-
-    /// A file.
-    async fn download(&self, reader: &Reader, path: &str) -> Answered {
-        if let Some(id) = path.strip_prefix("/download/signing-request/") {
-            let reply = self.ask(Ask::For(Wish::Certificates), false).await;
-            let waiting = View::of(&reply.body).at("/signing-requests").list().find(|one| one.at("/id").text() == id);
-            if let Some(pem) = waiting.map(|one| one.at("/pem").text()) {
-                return Label::signing_request(id).answer(Bytes::from(pem).into());
-            }
-        }
-        refused(reader, 404, Code::NotFound, "there is no such file".into())
     }
 
     /// What is being done now.
@@ -266,24 +255,29 @@ impl<'a> Visit<'a> {
         Reader { language: self.language, theme: self.theme, who, appliance: known.at("/appliance").some(), proof }
     }
 
-    async fn ask(&self, ask: Ask, idle: bool) -> Reply {
+    pub(super) async fn ask(&self, ask: Ask, idle: bool) -> Reply {
         self.ask_as(self.secret.clone(), ask, idle).await
     }
 
     async fn ask_as(&self, secret: Option<Secret>, ask: Ask, idle: bool) -> Reply {
-        let (source, none) = (self.source, |status, message: &str| {
-            let told = problem(Code::NoAgent, message.into());
-            Reply { id: 0, status, body: serde_json::to_value(told).unwrap_or_default() }
-        });
-        let Ok(turn) = Arc::clone(&self.shared.turns).acquire_owned().await else {
-            return none(503, "the update agent is gone");
-        };
-        let asking = self.shared.keeper.ask(MAX_QUESTION, Some(turn), |id| Envelope { id, source, secret, idle, ask });
-        match timeout(KEEPER_PATIENCE, asking).await {
-            Ok(Some(reply)) => reply,
-            Ok(None) => none(503, "the update agent is gone; ask again in a moment"),
-            Err(_) => none(504, "the update agent does not answer in time; ask again in a moment"),
-        }
+        question(self.shared, self.source, secret, ask, idle).await
+    }
+}
+
+/// Asks the keeper, when it is this question's turn.
+pub(super) async fn question(shared: &Shared, source: IpAddr, secret: Option<Secret>, ask: Ask, idle: bool) -> Reply {
+    let none = |status, message: &str| {
+        let told = problem(Code::NoAgent, message.into());
+        Reply { id: 0, status, body: serde_json::to_value(told).unwrap_or_default() }
+    };
+    let Ok(turn) = Arc::clone(&shared.turns).acquire_owned().await else {
+        return none(503, "the update agent is gone");
+    };
+    let asking = shared.keeper.ask(MAX_QUESTION, Some(turn), |id| Envelope { id, source, secret, idle, ask });
+    match timeout(KEEPER_PATIENCE, asking).await {
+        Ok(Some(reply)) => reply,
+        Ok(None) => none(503, "the update agent is gone; ask again in a moment"),
+        Err(_) => none(504, "the update agent does not answer in time; ask again in a moment"),
     }
 }
 
@@ -295,7 +289,7 @@ fn begun(reply: &Reply, back: Page, failed: impl FnOnce(&Answer) -> Markup) -> A
     }
 }
 
-fn refused(reader: &Reader, status: u16, code: Code, why: String) -> Answered {
+pub(super) fn refused(reader: &Reader, status: u16, code: Code, why: String) -> Answered {
     let content = page::outcome(reader, &Err(problem(code, why)), "/");
     html(status, &page::plain(reader, reader.words().title, &content))
 }
@@ -329,7 +323,7 @@ fn claim_page(reader: &Reader, failed: Option<&Answer>) -> Markup {
 }
 
 /// A reply as pages take it.
-fn told(reply: &Reply) -> Answer {
+pub(super) fn told(reply: &Reply) -> Answer {
     if (200..300).contains(&reply.status) {
         return Ok(reply.body.clone());
     }
@@ -348,7 +342,7 @@ fn text(status: u16, kind: &'static str, text: &str) -> Answered {
     answer
 }
 
-fn html(status: u16, markup: &Markup) -> Answered {
+pub(super) fn html(status: u16, markup: &Markup) -> Answered {
     text(status, "text/html; charset=utf-8", &markup.0)
 }
 

@@ -1,7 +1,9 @@
 // Drives Chromium through the console. Arguments: address, claim code, password, id of a staged package, folder for pictures, folder of
 // node modules. Ends with 1 and says why when something is not as it should be.
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { strict as assert } from "node:assert";
 
@@ -10,7 +12,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "accounts", "audit", "reset"];
+const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "backups", "accounts", "audit", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
@@ -97,6 +99,47 @@ assert.match(await page.locator("#live").textContent(), /demo-site 11\.0\.0/);
 await page.goto(`${address}/audit`);
 assert.equal(await page.locator("tr", { hasText: "install staged" }).count(), 1, "pressed twice, begun once");
 
+const folder = mkdtempSync(join(tmpdir(), "console-"));
+// A certificate chosen as a file, imported and bound.
+execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30", "-subj", "/CN=shop",
+  "-addext", "subjectAltName=DNS:shop.example", "-keyout", "key.pem", "-out", "shop.pem"], { cwd: folder, stdio: "ignore" });
+await page.goto(`${address}/certificates`);
+await page.locator("input[name=file]").setInputFiles([join(folder, "shop.pem"), join(folder, "key.pem")]);
+await page.locator("form[action='/do/import-certificate'] button:not([name])").click();
+assert.match(await page.locator("main").textContent(), /shop\.example/);
+await page.goto(`${address}/certificates`);
+const shop = page.locator("section", { has: page.getByRole("heading", { name: "shop.example" }) });
+const bind = shop.locator("details", { has: page.locator("form[action='/do/bind-certificate']") });
+await bind.locator("summary").click();
+await bind.locator("select").selectOption("name");
+await bind.locator("input[name=at]").fill("shop.example");
+await bind.locator("button").click();
+await shop.locator("button[disabled]").waitFor();
+await accessible(page, "certificates with one that is bound");
+await page.screenshot({ path: join(pictures, "certificates-bound.png"), fullPage: true });
+
+// A backup, made and downloaded.
+await page.goto(`${address}/backups`);
+const form = page.locator("form[action='/do/create-backup']");
+await form.locator("input[name=passphrase]").fill(password);
+await form.locator("input[name=again]").fill(password);
+await form.locator("button").click();
+await page.locator("a[href^='/download/backup/']").waitFor({ timeout: 60000 });
+await accessible(page, "backups with one that is kept");
+await page.screenshot({ path: join(pictures, "backups-kept.png"), fullPage: true });
+const saved = page.waitForEvent("download");
+await page.locator("a[href^='/download/backup/']").click();
+assert.match(readFileSync(await (await saved).path(), "latin1"), /^age-encryption\.org\/v1\n/);
+await page.locator("a[href^='/backups/contents']").click();
+await accessible(page, "contents of a backup");
+await page.setViewportSize({ width: 360, height: 740 });
+for (const place of ["certificates", "backups"]) {
+  await page.goto(`${address}/${place}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wide <= 0, `${place} with something on it is ${wide} pixels wider than a phone`);
+}
+await page.setViewportSize({ width: 1200, height: 800 });
+
 // Without the script: sign out, a wrong password, the right one, a page.
 const bare = await browser.newContext({ ignoreHTTPSErrors: true, locale: "de-DE", javaScriptEnabled: false });
 const plain = await bare.newPage();
@@ -121,4 +164,5 @@ assert.equal(new URL(plain.url()).pathname, "/sign-in");
 assert.equal(await plain.goto(`${address}/status`).then((answer) => new URL(answer.url()).pathname), "/sign-in");
 
 assert.deepEqual(complaints, []);
+rmSync(folder, { recursive: true });
 await browser.close();

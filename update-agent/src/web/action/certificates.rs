@@ -100,7 +100,7 @@ fn key(form: &Form) -> Result<KeyKind, String> {
 }
 
 /// What stands in a field between spaces and commas.
-fn words(form: &Form, field: &str) -> Vec<String> {
+pub(super) fn words(form: &Form, field: &str) -> Vec<String> {
     let text = form.get(field).unwrap_or_default();
     text.split(|one: char| one == ',' || one.is_whitespace()).filter(|one| !one.is_empty()).map(Into::into).collect()
 }

@@ -14,7 +14,7 @@ pub fn certificates(reader: &Reader, listing: View<'_>) -> Markup {
     let administrator = reader.may(Role::Administrator);
     html! {
         @for problem in listing.at("/problems").list() { p.problem { (said(&problem.text())) } }
-        (overview(words, listing))
+        section { (overview(words, listing)) }
         @for one in listing.at("/certificates").list() { (certificate(reader, words, one)) }
         @if listing.at("/signing-requests").list().len() > 0 {
             section {
@@ -287,8 +287,8 @@ fn used_by(words: &Words, one: View<'_>) -> String {
 
 fn told(words: &Words, place: View<'_>) -> String {
     match place_fields(place) {
-        ("name", at) => format!("{} {at}", words.place_name),
-        ("address", at) => format!("{} {at}", words.place_address),
+        ("name", at) => format!("{}: {at}", words.place_name),
+        ("address", at) => format!("{}: {at}", words.place_address),
         _ => words.place_default.into(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every page works without a script: what it does more with one is in `console.js`.
 
+mod backups;
 mod certificates;
 mod confirm;
 mod frame;
@@ -82,6 +83,8 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::History => updates::history(reader, view(0)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
+        Page::Backups => backups::backups(reader, view(0)),
+        Page::Backup => backups::contents(reader, view(0)),
         Page::Certificates => certificates::certificates(reader, view(0)),
         Page::Reset => settings::reset(reader, view(0)),
         Page::Accounts => people::accounts(reader, view(0)),

@@ -58,7 +58,7 @@ words! {
     state: "State or province (optional)", "Bundesland oder Kanton (freiwillig)";
     subject: "Subject", "Inhaber";
     unbind: "Stop showing it to:", "Nicht mehr zeigen:";
-    used_by: "Shown to", "Gezeigt";
+    used_by: "Shown to", "Wem gezeigt";
     valid: "Valid", "Gültig";
     warning: "warning", "Warnung";
 }

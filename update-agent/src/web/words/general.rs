@@ -19,6 +19,8 @@ words! {
     audit_holds: "Every line follows from the one before. The last one is", "Jede Zeile folgt aus der davor. Die letzte ist";
     available: "Available updates", "Verfügbare Aktualisierungen";
     back: "Back", "Zurück";
+    backup_contents: "Contents of a backup", "Inhalt einer Sicherung";
+    backups: "Backups", "Sicherungen";
     base: "Base", "Basis";
     base_state: "State of the base", "Zustand der Basis";
     cancel_reset: "Take the factory reset back", "Zurücksetzen widerrufen";

@@ -28,6 +28,7 @@ macro_rules! words {
     };
 }
 
+pub mod backups;
 pub mod certificates;
 pub mod confirm;
 mod general;
@@ -82,7 +83,7 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS, certificates::PAIRS, confirm::PAIRS, install::PAIRS, jobs::PAIRS]
+        [general::PAIRS, backups::PAIRS, certificates::PAIRS, confirm::PAIRS, install::PAIRS, jobs::PAIRS]
             .into_iter()
             .flatten()
             .copied()
