@@ -72,7 +72,7 @@ fn a_certificate_is_checked_imported_bound_exported_and_deleted_from_its_page() 
     assert_eq!((bound.status, location(&bound)), (303, page.into()), "{}", bound.body);
     let body = console.curl(&[page]).body;
     assert!(body.contains("cannot be deleted") && body.contains("not-exported"), "{body}");
-    let delete = [("certificate", id.as_str())];
+    let delete = [("certificate", id.as_str()), ("sure", "on")];
     let refused = console.form(page, "/do/delete-certificate", &delete);
     assert!(
         refused.status == 409 && refused.body.contains("certificate-in-use"),
@@ -168,7 +168,7 @@ fn who_may_not_change_certificates_sees_them_without_forms_and_gets_no_room_for_
         ("signing-request", "names", "demo.example"),
         ("delete-signing-request", "request", "00"),
     ] {
-        let answer = console.files("/certificates", &format!("/do/{action}"), &[(field, value)]);
+        let answer = console.files("/certificates", &format!("/do/{action}"), &[(field, value), ("sure", "on")]);
         assert!(answer.status == 403 && answer.body.contains("not-allowed"), "{action}: {}", answer.body);
     }
     console.sign_out();

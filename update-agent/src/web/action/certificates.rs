@@ -16,6 +16,9 @@ use crate::web::route::Page;
 /// What a form asks for; nothing when it is not about certificates.
 pub(super) fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
     let text = |field: &str| form.text(field).ok_or_else(|| format!("the field \"{field}\" is empty"));
+    if DELETES.contains(&name) && !form.ticked("sure") {
+        return Err("nothing was deleted: tick that it is to be for good".into());
+    }
     let request = match name {
         IMPORT => Request::ImportCertificate(import(form)?),
         "export-certificate" => Request::ExportCertificate(export(form, text("certificate")?)?),
@@ -107,6 +110,8 @@ pub(super) fn words(form: &Form, field: &str) -> Vec<String> {
 
 /// The form that brings files.
 pub const IMPORT: &str = "import-certificate";
+/// What cannot be taken back.
+const DELETES: &[&str] = &["delete-certificate", "delete-signing-request"];
 const PEM: &[u8] = b"-----BEGIN ";
 
 #[cfg(test)]
@@ -171,6 +176,8 @@ mod tests {
             ("bind-certificate", "place=default"),
             ("export-certificate", "certificate=3f9a&key=on&passphrase=a&again=b"),
             ("signing-request", "names=a.example&key=rsa512"),
+            ("delete-certificate", "certificate=3f9a"),
+            ("delete-signing-request", "request=3f9a"),
             (IMPORT, "pem=+"),
         ] {
             assert!(asked(name, form).is_err(), "{name} {form}");

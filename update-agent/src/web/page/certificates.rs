@@ -101,7 +101,7 @@ fn certificate(reader: &Reader, words: &Words, one: View<'_>) -> Markup {
                     @if one.at("/bound").list().len() > 0 {
                         p { button disabled { (words.delete) } " " (words.bound_keeps) }
                     } @else {
-                        (button(reader, "delete-certificate", words.delete, &[("certificate", &fingerprint)]))
+                        (delete(reader, words, "delete-certificate", ("certificate", &fingerprint)))
                     }
                 }
             }
@@ -236,7 +236,21 @@ fn waiting(reader: &Reader, words: &Words, one: View<'_>) -> Markup {
         }
         details { summary { "PEM" } pre { (one.at("/pem").text()) } }
         p { a.button href={ "/download/signing-request/" (id) } { (words.download) } }
-        @if reader.may(Role::Administrator) { (button(reader, "delete-signing-request", words.delete, &[("request", &id)])) }
+        @if reader.may(Role::Administrator) { (delete(reader, words, "delete-signing-request", ("request", &id))) }
+    }
+}
+
+/// A button that is pressed on purpose only: a key that was made here is nowhere else.
+fn delete(reader: &Reader, words: &Words, action: &str, (field, value): (&str, &str)) -> Markup {
+    html! {
+        details {
+            summary { (words.delete) }
+            form method="post" action={ "/do/" (action) } {
+                (proof(reader)) (hidden(field, value))
+                label { input type="checkbox" name="sure" required; " " (words.delete_sure) }
+                button.danger { (words.delete) }
+            }
+        }
     }
 }
 

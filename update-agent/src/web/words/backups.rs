@@ -11,17 +11,14 @@ words! {
     before_no: "make none", "keine anlegen";
     before_require: "make one, and without one install nothing", "eine anlegen, und ohne sie nichts installieren";
     both: "appliance and site", "Gerät und Site";
-    by_itself: "Backups that are made by themselves", "Sicherungen, die von selbst angelegt werden";
     cause_asked: "somebody asked for it", "jemand wollte sie";
     cause_schedule: "schedule", "Zeitplan";
     cause_update: "before an update", "vor einer Aktualisierung";
     clock: "How far this time is ahead of UTC, for example +01:00", "Wie weit diese Uhrzeit vor UTC liegt, zum Beispiel +01:00";
-    contents: "What is in it", "Was darin ist";
     days_old: "days old", "Tage alt";
     delete: "Delete", "Löschen";
     delete_sure: "Delete it for good: nobody gets it back", "Endgültig löschen: Niemand bekommt sie zurück";
     download: "Download", "Herunterladen";
-    every_day: "every day", "jeden Tag";
     files: "Files", "Dateien";
     file_bytes: "Largest file of the site's file store that is in it, in bytes", "Größte Datei aus der Ablage der Site, die darin ist, in Bytes";
     file_count: "Most files of the site's file store that are in it", "Höchstzahl der Dateien aus der Ablage der Site, die darin sind";

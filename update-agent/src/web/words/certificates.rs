@@ -17,6 +17,7 @@ words! {
     country: "Country, two letters (optional)", "Land, zwei Buchstaben (freiwillig)";
     cure: "What to do", "Was zu tun ist";
     delete: "Delete", "Löschen";
+    delete_sure: "Delete it with its key for good: nobody gets that back", "Mit seinem Schlüssel endgültig löschen: Niemand bekommt ihn zurück";
     download: "Download", "Herunterladen";
     export: "Export", "Exportieren";
     export_hint: "Exporting removes nothing. Keep a copy with its key in a safe place.", "Exportieren entfernt nichts. Bewahren Sie eine Kopie mit Schlüssel an einem sicheren Ort auf.";
@@ -40,7 +41,6 @@ words! {
     note: "note", "Hinweis";
     organisation: "Organisation (optional)", "Organisation (freiwillig)";
     own: "The appliance made this one for itself. It is shown where no other is bound, and made anew when it is needed.", "Dieses hat das Gerät für sich selbst gemacht. Es wird gezeigt, wo kein anderes gebunden ist, und bei Bedarf neu gemacht.";
-    passphrase: "Passphrase", "Passphrase";
     passphrase_file: "Passphrase of the file, if it has one", "Passphrase der Datei, falls sie eine hat";
     passphrase_key: "Passphrase the key is encrypted with", "Passphrase, mit der der Schlüssel verschlüsselt wird";
     pasted: "Or its text (PEM)", "Oder ihr Text (PEM)";
