@@ -223,6 +223,16 @@ fn programs_use_the_same_interface_with_a_token_and_no_file_of_the_appliance() {
     }
     assert_eq!(console.curl(&["/v1/status"]).status, 401, "a cookie is no token");
     assert_eq!(console.curl(&["/v1/status", "--header", "Authorization: Bearer bulkhead-0"]).status, 401);
+    // Room for a certificate is given to those who are known, and to nobody else.
+    let long = console.directory.path().join("long");
+    fs::write(&long, "x".repeat(200 << 10)).unwrap();
+    let long = format!("@{}", long.display());
+    let import = |header: &str| console.try_curl(&["/v1/certificates", "--header", header, "--data-binary", &long]);
+    assert_eq!(import(&bearer).unwrap().status, 400);
+    for header in ["Authorization: Bearer bulkhead-0", "x: y"] {
+        // The answer comes before all is sent, so the connection may be gone before it is read.
+        assert!(import(header).is_none_or(|answer| answer.status == 413), "{header}");
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) turns: Arc<Semaphore>,
     /// So many downloads at the same time: each holds a piece.
     pub(super) downloads: Arc<Semaphore>,
+    /// So many files are taken in at the same time.
+    pub(super) files: Semaphore,
     shown: Shown,
 }
 
@@ -64,6 +66,7 @@ async fn serve(listener: std::net::TcpListener, keeper: net::UnixStream) -> io::
         keeper,
         turns: Arc::new(Semaphore::new(QUESTIONS)),
         downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+        files: Semaphore::new(FILES),
         shown: Shown::default(),
     });
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -159,6 +162,8 @@ const CONNECTIONS: usize = 1280;
 const EACH: usize = 128;
 const QUESTIONS: usize = 6;
 const DOWNLOADS: usize = 16;
+/// Each is held in memory, as it came and as it goes on to the keeper.
+const FILES: usize = 4;
 /// Longest head of a request.
 const HEAD: usize = 16 << 10;
 /// Before connections are accepted again after that failed.

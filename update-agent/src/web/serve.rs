@@ -1,19 +1,23 @@
 //! One request of a browser or program, from HTTP to an answer.
 
+mod answers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use formats::Digest;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use maud::Markup;
 use serde_json::Value;
 use tokio::time::timeout;
 
+pub(super) use self::answers::html;
+use self::answers::{guard, json, text, to, with_cookie};
 use super::action::{self, Action};
 use super::child::Shared;
 use super::download::{self, Content, Label};
@@ -38,24 +42,18 @@ type Answered = Response<Content>;
 /// Answers it.
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Arc<Shared>) -> Answered {
     let (head, body) = request.into_parts();
-    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let token = bearer.is_some_and(|token| token.starts_with(TOKEN_PREFIX));
-    // Who has not even the form of a token gets no room for a certificate.
-    let limit = if token && head.uri.path().starts_with("/v1/") {
-        route::limit(head.method.as_str(), head.uri.path())
-    } else {
-        Visit::new(&head, source, shared).room(&head).await
-    };
+    let visit = Visit::new(&head, source, shared);
+    let limit = visit.room(&head).await;
+    let _room = if limit > MAX_BODY { shared.files.acquire().await.ok() } else { None };
     let body = match timeout(PATIENCE, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => return text(413, "text/plain; charset=utf-8", "a body that is too long\n"),
         Err(_) => return text(408, "text/plain; charset=utf-8", "the body did not arrive in time\n"),
     };
-    let visit = Visit::new(&head, source, shared);
     let mut answer = match head.uri.path() {
         "/static/console.css" => text(200, "text/css; charset=utf-8", page::STYLE),
         "/static/console.js" => text(200, "text/javascript; charset=utf-8", page::SCRIPT),
-        path if path.starts_with("/v1/") => visit.program(&head, bearer, &body).await,
+        path if path.starts_with("/v1/") => visit.program(&head, &body).await,
         path if head.method == Method::GET => visit.look(path, head.uri.query().unwrap_or_default()).await,
         path if head.method == Method::POST => visit.send(path, &head.headers, &body).await,
         _ => text(405, "text/plain; charset=utf-8", "this is looked at or sent\n"),
@@ -91,22 +89,32 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// How long its body may be: a form, or a file where somebody who may bring one does. Before it is known who that is, nobody gets room.
+    /// How long its body may be: a question or form, or a file where somebody who may bring one does. Before it is known who that is, nobody
+    /// gets room.
     async fn room(&self, head: &Parts) -> usize {
-        let brings = head.method == Method::POST
-            && head.uri.path().strip_prefix("/do/") == Some(action::certificates::IMPORT)
-            && Form::brings_files(content_type(&head.headers));
-        if !brings {
+        let (method, path) = (&head.method, head.uri.path());
+        let (secret, limit, least) = if path.starts_with("/v1/") {
+            let token = bearer(head).filter(|token| token.starts_with(TOKEN_PREFIX));
+            (token.map(|token| Secret::new(token.into())), route::limit(method.as_str(), path), Role::Viewer)
+        } else if *method == Method::POST
+            && path.strip_prefix("/do/") == Some(action::certificates::IMPORT)
+            && Form::brings_files(content_type(&head.headers))
+        {
+            (self.secret.clone(), MAX_FILE_FORM, Role::Administrator)
+        } else {
+            return MAX_BODY;
+        };
+        if limit <= MAX_BODY || secret.is_none() {
             return MAX_BODY;
         }
-        let who = self.ask(Ask::Who, false).await;
-        let may = signed_in(View::of(&who.body)).is_some_and(|(_, role)| role >= Role::Administrator);
-        if may { MAX_FILE_FORM } else { MAX_BODY }
+        let who = self.ask_as(secret, Ask::Who, false).await;
+        let may = signed_in(View::of(&who.body)).is_some_and(|(_, role)| role >= least);
+        if may { limit } else { MAX_BODY }
     }
 
     /// What a program asks, with a token.
-    async fn program(&self, head: &Parts, bearer: Option<&str>, body: &[u8]) -> Answered {
-        let Some(token) = bearer else {
+    async fn program(&self, head: &Parts, body: &[u8]) -> Answered {
+        let Some(token) = bearer(head) else {
             let told = problem(Code::NotSignedIn, "send a token: Authorization: Bearer …".into());
             return json(401, &serde_json::to_value(told).unwrap_or_default());
         };
@@ -305,6 +313,11 @@ fn foreign(headers: &HeaderMap) -> bool {
     }
 }
 
+/// The token a program sends.
+fn bearer(head: &Parts) -> Option<&str> {
+    head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+}
+
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
@@ -335,55 +348,6 @@ fn not_found() -> Answer {
     Err(problem(Code::NotFound, "there is no such page".into()))
 }
 
-fn text(status: u16, kind: &'static str, text: &str) -> Answered {
-    let mut answer = Response::new(Content::from(Bytes::copy_from_slice(text.as_bytes())));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
-}
-
-pub(super) fn html(status: u16, markup: &Markup) -> Answered {
-    text(status, "text/html; charset=utf-8", &markup.0)
-}
-
-fn json(status: u16, body: &Value) -> Answered {
-    text(status, "application/json", &format!("{body}\n"))
-}
-
-/// After a form the browser looks at a page, so that loading it again sends nothing twice.
-fn to(place: &str) -> Answered {
-    let mut answer = text(303, "text/plain; charset=utf-8", "");
-    if let Ok(place) = HeaderValue::from_str(place) {
-        answer.headers_mut().insert(header::LOCATION, place);
-    }
-    answer
-}
-
-fn with_cookie(mut answer: Answered, name: &str, value: &str, seconds: u64) -> Answered {
-    let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        answer.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    answer
-}
-
-/// What a browser may do with any answer.
-fn guard(answer: &mut Answered) {
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-}
-
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
 /// Sent back over TLS only, to this host only, to no script.
 const SESSION: &str = "__Host-session";
 const LANGUAGE: &str = "language";
