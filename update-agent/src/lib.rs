@@ -47,6 +47,7 @@ pub mod notes;
 mod plain_file;
 pub mod preflight;
 pub mod reader;
+pub mod report;
 pub mod secret;
 pub mod serve;
 pub mod site;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use update_agent::command::{
     account, backup, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes,
-    packages, preflight, simple, updates, upgrade,
+    packages, preflight, report, simple, updates, upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, certificates, console, fetch, reader, serve, status, web};
@@ -35,6 +35,8 @@ enum Command {
     Rollback(simple::Rollback),
     /// List what was installed and how it ended
     History(history::Options),
+    /// Say what came of installations, with what was found before them
+    Report(report::Options),
     /// Destroy everything in /data and start as for the first time
     FactoryReset(factory_reset::Options),
     /// Run every health check now
@@ -119,6 +121,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Commit(options) => simple::commit(options),
         Command::Rollback(options) => simple::rollback(options),
         Command::History(options) => history::run(options),
+        Command::Report(options) => report::run(options),
         Command::FactoryReset(options) => factory_reset::run(options),
         Command::Health(options) => health::run(options),
         Command::Console(options) => console::run(options),

@@ -741,6 +741,7 @@ fn real_answers_are_what_the_document_says() {
         ("POST", "/v1/rollback", "/v1/rollback", Value::Null),
         ("POST", "/v1/commit", "/v1/commit", Value::Null),
         ("GET", "/v1/history", "/v1/history", Value::Null),
+        ("GET", "/v1/reports", "/v1/reports", Value::Null),
         ("GET", "/v1/status", "/v1/status", Value::Null),
         ("GET", "/v1/health", "/v1/health", Value::Null),
         ("DELETE", "/v1/factory-reset", "/v1/factory-reset", Value::Null),
@@ -760,7 +761,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 59);
+    assert_eq!(seen, 60);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

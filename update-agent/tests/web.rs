@@ -150,6 +150,25 @@ fn an_update_is_installed_from_the_page_and_shown_while_it_is() {
     assert_eq!(told, ["anna", "127.0.0.1", "begun"]);
     let history = console.curl(&["/history"]).body;
     assert!(history.contains("anna from 127.0.0.1"), "{history}");
+    assert!(
+        history.contains("demo-site 11.0.0 after 10.0.0 has to prove itself") && history.contains("there is no backup"),
+        "{history}"
+    );
+    assert_eq!(console.form("/status", "/do/rollback", &[("site", "yes")]).status, 303);
+    console.job();
+    console.desk.complete_reports().unwrap();
+    let saved = history.split("/download/report/").nth(1).unwrap().split('"').next().unwrap();
+    let report = console.curl(&[&format!("/download/report/{saved}")]);
+    assert!(report.head.contains(&format!("filename=\"report-{saved}.json\"")), "{}", report.head);
+    let report: Value = serde_json::from_str(&report.body).unwrap();
+    assert_eq!(
+        (&report["end"]["outcome"], &report["before"]["version"]),
+        (&json!("taken-back"), &json!("10.0.0")),
+        "{report}"
+    );
+    assert!(report["result"]["phases"].as_array().is_some_and(|phases| !phases.is_empty()), "{report}");
+    assert_eq!(report["notes"], "What is new.");
+    assert_eq!(console.curl(&["/download/report/19700101-000000"]).status, 404);
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub enum Request {
     Status,
     /// What the journal remembers.
     History,
+    /// What came of installations.
+    Reports,
     /// The job at work, or the last one.
     Job,
     /// What licences give.

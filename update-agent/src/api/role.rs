@@ -23,6 +23,7 @@ pub fn rule(request: &Request) -> Rule {
     let (role, action, about) = match request {
         Request::Status
         | Request::History
+        | Request::Reports
         | Request::Job
         | Request::Licences
         | Request::Staged

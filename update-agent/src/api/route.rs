@@ -19,9 +19,10 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 50] = [
+pub const ROUTES: [Route; 51] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
+    Route { method: "GET", path: "/v1/reports", request: |_, _| Ok(Request::Reports) },
     Route { method: "GET", path: "/v1/health", request: |_, _| Ok(Request::Health) },
     Route { method: "GET", path: "/v1/job", request: |_, _| Ok(Request::Job) },
     Route { method: "GET", path: "/v1/licences", request: |_, _| Ok(Request::Licences) },

@@ -17,6 +17,7 @@ pub mod packages;
 pub mod passphrase;
 pub mod preflight;
 pub mod progress;
+pub mod report;
 pub mod simple;
 pub mod updates;
 pub mod upgrade;

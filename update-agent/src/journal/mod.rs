@@ -187,7 +187,7 @@ impl History {
     }
 
     /// The highest number of any line.
-    fn newest(&self) -> u64 {
+    pub fn newest(&self) -> u64 {
         let foreign = self.1.iter().map(|line| line.number);
         self.0.iter().map(|record| record.number).chain(foreign).max().unwrap_or(0)
     }

@@ -101,6 +101,7 @@ impl Desk {
         match request {
             Request::Status => facts(self.status()?),
             Request::History => facts(value(&self.look()?.agent(&silent).journal.history()?.0)?),
+            Request::Reports => facts(self.reports()?),
             Request::Job => facts(value(&self.jobs.last())?),
             Request::Licences => facts(value(&self.licences()?)?),
             Request::Staged => facts(value(&self.staged()?)?),
@@ -277,7 +278,7 @@ impl Desk {
     }
 
     /// The checks of base, site and operator, run now. An image file runs nothing that could be healthy.
-    fn health(&self) -> Result<Vec<Finding>> {
+    pub(super) fn health(&self) -> Result<Vec<Finding>> {
         if self.place.disk.is_some() {
             return Ok(Vec::new());
         }

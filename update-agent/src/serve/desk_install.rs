@@ -11,6 +11,7 @@ use crate::command::concluded;
 use crate::command::install::firmware_model;
 use crate::error::{Error, Result};
 use crate::lifecycle::Model;
+use crate::source::PackageFile;
 use crate::workplace::Workplace;
 use crate::{certificates, eula};
 
@@ -53,7 +54,27 @@ impl Desk {
     ) -> Result<Vec<String>> {
         let (file, name) = self.opened(&order.package)?;
         // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
-        let mut package = self.read(file, &name)?;
+        let package = self.read(file, &name)?;
+        let report = self.begin_report(&order.package, &package, &by);
+        let (done, down) = match self.install_read(order, package, by, hand, still) {
+            Ok((steps, down)) => (Ok(steps), down),
+            Err(problem) => (Err(problem), None),
+        };
+        // Before a restart, which may end this program at once.
+        self.end_report(report, hand, &done);
+        down.map_or(Ok(()), go_down)?;
+        done
+    }
+
+    /// Installs a package that was read; and what to restart with, where that is wanted.
+    fn install_read(
+        &self,
+        order: &Install,
+        mut package: PackageFile,
+        by: String,
+        hand: &Hand,
+        still: &dyn Fn(&Workplace) -> Result<()>,
+    ) -> Result<(Vec<String>, Option<Workplace>)> {
         let workplace = self.change(by)?;
         still(&workplace)?;
         let progress = |phase, done, of| hand.show(phase, done, of);
@@ -78,18 +99,17 @@ impl Desk {
         if release.kind == Kind::Licence {
             let done = agent.install_licence(&self.licence_store(), &verified, &package, &model);
             steps.extend(done.map_err(with_clock)?);
-            return Ok(steps);
+            return Ok((steps, None));
         }
         let done = agent.install(&verified, &mut package, &model).map_err(with_clock)?;
         steps.extend(concluded(&workplace, &done));
         if release.kind == Kind::Base && !workplace.is_image() {
             if order.restart {
-                go_down(workplace)?;
                 steps.push("restarting into it".into());
-            } else {
-                steps.push("restart to try it; \"update-agent rollback\" takes it back before that".into());
+                return Ok((steps, Some(workplace)));
             }
+            steps.push("restart to try it; \"update-agent rollback\" takes it back before that".into());
         }
-        Ok(steps)
+        Ok((steps, None))
     }
 }

@@ -11,12 +11,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use formats::Bytes;
 
 use crate::api::{Job, Outcome, Problem};
 use crate::error::{Doing, Error, Result};
+use crate::report::Phase as Took;
 use crate::serve::log;
 use crate::slot::Phase;
 use crate::workplace::now;
@@ -33,6 +34,8 @@ struct Entry {
     yields: bool,
     /// Its thread has come to its end.
     gone: Arc<AtomicBool>,
+    /// Its phases so far, and when each began.
+    phases: Vec<(String, Instant)>,
     /// What gave way and was not begun again yet.
     unfinished: Option<String>,
 }
@@ -101,7 +104,7 @@ impl Jobs {
         started.doing(|| format!("start a thread for this {what}"))?;
         log(&format!("{} (job {id}) for {}", job.what, job.by));
         // From here on the one before finds that the place is not its own any more.
-        *entry = Entry { job: Some(job.clone()), yields: false, gone, unfinished };
+        *entry = Entry { job: Some(job.clone()), yields: false, gone, phases: Vec::new(), unfinished };
         Ok(job)
     }
 
@@ -113,9 +116,26 @@ impl Jobs {
 impl Hand {
     /// Tells how far it is.
     pub fn show(&self, phase: Phase, done: Bytes, of: Bytes) {
-        if let Some(job) = self.own(&mut self.jobs.entry()) {
+        let mut entry = self.jobs.entry();
+        if let Some(job) = self.own(&mut entry) {
+            let next = job.phase.as_deref() != Some(phase.words());
             (job.phase, job.done, job.of) = (Some(phase.words().into()), done.0, of.0);
+            if next && entry.phases.len() < PHASES {
+                entry.phases.push((phase.words().into(), Instant::now()));
+            }
         }
+    }
+
+    /// How long each phase took so far; the last one goes on until now.
+    pub fn phases(&self) -> Vec<Took> {
+        let entry = self.jobs.entry();
+        let ends = entry.phases.iter().skip(1).map(|(_, began)| *began).chain([Instant::now()]);
+        let each = entry.phases.iter().zip(ends);
+        each.map(|((name, began), end)| Took {
+            name: name.clone(),
+            seconds: end.saturating_duration_since(*began).as_secs(),
+        })
+        .collect()
     }
 
     /// Fetches. `fetch` is to ask the question it gets again and again, and to stop where the answer is an error: then somebody else
@@ -176,15 +196,15 @@ impl Drop for Hand {
     }
 }
 
+/// Most phases of a job of which is known how long they took.
+const PHASES: usize = 64;
 /// Between two looks whether the job that gives way is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Instant;
-
     use super::*;
+    use std::sync::mpsc;
 
     fn ended(jobs: &Jobs) -> Job {
         let until = Instant::now() + Duration::from_secs(10);

@@ -18,6 +18,7 @@ mod desk_licence;
 mod desk_mail;
 mod desk_notes;
 mod desk_preflight;
+mod desk_report;
 mod desk_staged;
 mod desk_upgrade;
 pub mod duties;

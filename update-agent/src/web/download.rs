@@ -77,6 +77,11 @@ impl Label {
         Self { kind: "application/octet-stream", name: format!("{id}.{}", formats::backup::EXTENSION) }
     }
 
+    /// Of the report of an installation.
+    pub fn report(id: &str) -> Self {
+        Self { kind: "application/json", name: format!("report-{id}.json") }
+    }
+
     /// Of a signing request.
     pub fn signing_request(id: &str) -> Self {
         Self { kind: "application/x-pem-file", name: format!("request-{}.csr", short(id)) }

@@ -1,4 +1,4 @@
-//! Files that somebody downloads: signing requests, and backups, which may be longer than the memory of the process that gives them out.
+//! Files that somebody downloads: signing requests, reports, and backups, which may be longer than the memory of the process that gives them out.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,6 +26,13 @@ pub(super) async fn file(visit: &Visit<'_>, reader: &Reader, path: &str) -> Resp
         let waiting = View::of(&reply.body).at("/signing-requests").list().find(|one| one.at("/id").text() == id);
         if let Some(pem) = waiting.map(|one| one.at("/pem").text()) {
             return Label::signing_request(id).answer(Bytes::from(pem).into());
+        }
+    }
+    if let Some(id) = path.strip_prefix("/download/report/") {
+        let reply = visit.ask(Ask::For(Request::Reports), false).await;
+        let all = reply.body.as_array().map(Vec::as_slice).unwrap_or_default();
+        if let Some(report) = all.iter().find(|one| View::of(one).at("/id").text() == id) {
+            return Label::report(id).answer(Bytes::from(format!("{report:#}\n")).into());
         }
     }
     refused(reader, 404, Code::NotFound, "there is no such file".into())

@@ -206,7 +206,7 @@ impl Page {
                 Some(package) => vec![Request::Preflight(Intent::Package(package.clone())), Request::Eula(package)],
                 None => Vec::new(),
             },
-            Self::History => vec![Request::History],
+            Self::History => vec![Request::History, Request::Reports],
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],

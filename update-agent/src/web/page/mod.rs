@@ -9,6 +9,7 @@ mod frame;
 mod install;
 mod parts;
 mod people;
+mod report;
 mod settings;
 mod status;
 mod updates;
@@ -80,7 +81,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
             updates::way(reader, &query.to_text(), [view(0), view(1), view(2), view(3)], &terms)
         }
         Page::Install => install::install(reader, query, view(0), view(1)),
-        Page::History => updates::history(reader, view(0)),
+        Page::History => updates::history(reader, view(0), view(1)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
         Page::Backups => backups::backups(reader, view(0)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use maud::{Markup, html};
 
 use super::parts::{button, said};
-use super::{Reader, install};
+use super::{Reader, install, report};
 use crate::account::Role;
 use crate::web::route::Page;
 use crate::web::view::View;
@@ -224,9 +224,10 @@ fn squares(text: &str) -> Option<(String, usize)> {
 }
 
 /// What the journal remembers, newest first.
-pub fn history(reader: &Reader, records: View<'_>) -> Markup {
+pub fn history(reader: &Reader, records: View<'_>, reports: View<'_>) -> Markup {
     let words = reader.words();
     html! {
+        (report::reports(reader, reports))
         table {
             thead {
                 tr {

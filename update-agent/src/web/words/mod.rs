@@ -34,6 +34,7 @@ pub mod confirm;
 mod general;
 pub mod install;
 pub mod jobs;
+pub mod report;
 
 pub use general::Words;
 
@@ -83,10 +84,18 @@ mod tests {
 
     /// Those of every file.
     fn pairs() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        [general::PAIRS, backups::PAIRS, certificates::PAIRS, confirm::PAIRS, install::PAIRS, jobs::PAIRS]
-            .into_iter()
-            .flatten()
-            .copied()
+        [
+            general::PAIRS,
+            backups::PAIRS,
+            certificates::PAIRS,
+            confirm::PAIRS,
+            install::PAIRS,
+            jobs::PAIRS,
+            report::PAIRS,
+        ]
+        .into_iter()
+        .flatten()
+        .copied()
     }
 
     #[test]
