@@ -214,6 +214,12 @@ codes! {
     LastAdministrator = "last-administrator", 5;
     /// Nothing is installed without a backup, and none can be made.
     BackupRequired = "backup-required", 5;
+    /// A piece of an upload is not the one that comes next.
+    WrongOffset = "wrong-offset", 5;
+    /// No more files are uploaded at the same time.
+    TooManyUploads = "too-many-uploads", 5;
+    /// No file of ours is so long.
+    UploadTooLong = "upload-too-long", 5;
     /// Something does not exist.
     NotFound = "not-found", 6;
     /// Something is not permitted.

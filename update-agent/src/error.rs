@@ -228,6 +228,9 @@ pub enum Error {
     /// About backups.
     #[error(transparent)]
     Backup(Box<crate::backup::Trouble>),
+    /// About uploads.
+    #[error(transparent)]
+    Upload(Box<crate::upload::Trouble>),
     /// About certificates.
     #[error(transparent)]
     Certificate(Box<crate::certificates::Trouble>),
@@ -295,6 +298,7 @@ impl Error {
             Self::AuditBroken { .. } => Code::AuditBroken,
             Self::Depot(trouble) => trouble.code(),
             Self::Backup(trouble) => trouble.code(),
+            Self::Upload(trouble) => trouble.code(),
             Self::Certificate(trouble) => trouble.code(),
             Self::WithThisClock { cause, .. } => cause.reason(),
             Self::Bug(_) => Code::Bug,
@@ -324,6 +328,12 @@ impl From<crate::depot::Trouble> for Error {
 impl From<crate::backup::Trouble> for Error {
     fn from(trouble: crate::backup::Trouble) -> Self {
         Self::Backup(Box::new(trouble))
+    }
+}
+
+impl From<crate::upload::Trouble> for Error {
+    fn from(trouble: crate::upload::Trouble) -> Self {
+        Self::Upload(Box::new(trouble))
     }
 }
 

@@ -57,6 +57,7 @@ pub mod staging;
 pub mod state;
 pub mod status;
 pub mod upgrade;
+pub mod upload;
 pub mod watchdog;
 pub mod web;
 pub mod workplace;

@@ -702,6 +702,19 @@ fn real_answers_are_what_the_document_says() {
         ("POST", "/v1/backup-setting", "/v1/backup-setting", json!({ "setting": { "format": 1, "keep": 3 } })),
         ("GET", "/v1/backups/{id}", "/v1/backups/20261123-000000", Value::Null),
         ("DELETE", "/v1/backups/{id}", "/v1/backups/20261123-000000", Value::Null),
+        ("POST", "/v1/uploads", "/v1/uploads", json!({ "kind": "package", "name": "x.pkg", "length": 4096 })),
+        ("POST", "/v1/uploads", "/v1/uploads", json!({ "kind": "poem", "name": "x.pkg", "length": 4096 })),
+        ("POST", "/v1/uploads", "/v1/uploads", json!({ "kind": "backup", "name": "x.age", "length": 1_u64 << 60 })),
+        ("GET", "/v1/uploads", "/v1/uploads", Value::Null),
+        ("GET", "/v1/uploads/{id}", "/v1/uploads/0123456789abcdef", Value::Null),
+        ("DELETE", "/v1/uploads/{id}", "/v1/uploads/0123456789abcdef", Value::Null),
+        (
+            "POST",
+            "/v1/upload-piece",
+            "/v1/upload-piece",
+            json!({ "id": "0123456789abcdef", "offset": 0, "bytes": "eA==" }),
+        ),
+        ("POST", "/v1/upload-finish", "/v1/upload-finish", json!({ "id": "0123456789abcdef" })),
         ("POST", "/v1/check", "/v1/check", Value::Null),
         ("GET", "/v1/updates", "/v1/updates", Value::Null),
         ("POST", "/v1/plan", "/v1/plan", json!({ "to": "site/x-1.0.0" })),
@@ -761,7 +774,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 60);
+    assert_eq!(seen, 68);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

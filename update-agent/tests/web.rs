@@ -15,6 +15,9 @@ mod disk_file;
 mod load;
 mod web_console;
 
+#[path = "web/uploads.rs"]
+mod uploads;
+
 use std::fs;
 
 use fixtures::release;

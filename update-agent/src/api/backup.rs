@@ -38,6 +38,8 @@ pub struct CreateBackup {
 pub enum BackupSource {
     /// Kept on the appliance.
     Kept(String),
+    /// Uploaded; its id.
+    Uploaded(String),
     /// A file; absolute path.
     File(PathBuf),
 }

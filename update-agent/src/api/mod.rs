@@ -19,6 +19,7 @@ mod network;
 pub mod people;
 pub mod role;
 pub mod route;
+mod upload;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub use actor::Actor;
 pub use backup::{BackupPiece, BackupSource, CreateBackup, Restore, SetBackups, TestBackup, key as backup_key};
 pub use certificates::{BindCertificate, ImportCertificate, SigningRequest, UnbindCertificate};
 pub use network::Network;
+pub use upload::{BeginUpload, FinishUpload, UploadKind, UploadPiece};
 
 /// The socket of an appliance.
 pub const SOCKET: &str = "/run/bulkhead/agent.sock";
@@ -119,6 +121,18 @@ pub enum Request {
     Network,
     /// Change that.
     SetNetwork(Network),
+    /// The files that are being uploaded.
+    Uploads,
+    /// One of them.
+    Upload(String),
+    /// Make room for one.
+    BeginUpload(BeginUpload),
+    /// Take a piece of it.
+    UploadPiece(UploadPiece),
+    /// Take all of it in.
+    FinishUpload(FinishUpload),
+    /// Remove it.
+    DiscardUpload(String),
     /// The backups that are kept, and what is set about them.
     Backups,
     /// One of them.

@@ -2,7 +2,7 @@
 //! compile.
 
 use super::people::Change;
-use super::{BackupSource, ExportCertificate, Install, Network, Package, Request, Stage};
+use super::{BackupSource, ExportCertificate, Install, Network, Package, Request, Stage, UploadKind};
 use crate::account::Role;
 use crate::account::Role::{Administrator, Operator, Viewer};
 
@@ -37,6 +37,8 @@ pub fn rule(request: &Request) -> Rule {
         | Request::Certificates
         | Request::Mail
         | Request::Backups
+        | Request::Uploads
+        | Request::Upload(_)
         | Request::Network => look(),
         Request::Check => (Operator, Some("check"), String::new()),
         Request::DownloadKey => (Operator, Some("download-key"), String::new()),
@@ -73,7 +75,15 @@ pub fn rule(request: &Request) -> Rule {
         Request::UnbindCertificate(_) => (Administrator, Some("unbind-certificate"), String::new()),
         Request::SigningRequest(order) => (Administrator, Some("signing-request"), order.names.join(" ")),
         Request::DeleteSigningRequest(id) => (Administrator, Some("delete-signing-request"), id.clone()),
-        Request::Backup(_) => (Operator, None, String::new()),
+        // Only who restores has a use for a backup.
+        Request::BeginUpload(order) if order.kind == UploadKind::Backup => {
+            (Administrator, Some("upload-backup"), order.name.clone())
+        }
+        Request::BeginUpload(order) => (Operator, Some("upload"), order.name.clone()),
+        Request::FinishUpload(order) => (Operator, Some("finish-upload"), order.id.clone()),
+        Request::DiscardUpload(id) => (Operator, Some("discard-upload"), id.clone()),
+        // Who began an upload, which the store knows, is who goes on.
+        Request::UploadPiece(_) | Request::Backup(_) => (Operator, None, String::new()),
         // Whoever makes one says who opens it, and every key and password of the appliance is inside.
         Request::CreateBackup(_) => (Administrator, Some("backup"), String::new()),
         // Without its first bytes nobody opens an encrypted file; who leaves some of them out is written down as who fetches all of it.
@@ -116,6 +126,7 @@ fn network_words(network: &Network) -> String {
 fn source(backup: &BackupSource) -> String {
     match backup {
         BackupSource::Kept(id) => id.clone(),
+        BackupSource::Uploaded(id) => format!("uploaded {id}"),
         BackupSource::File(path) => path.display().to_string(),
     }
 }

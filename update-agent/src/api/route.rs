@@ -3,9 +3,9 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    BackupPiece, BindCertificate, CreateBackup, ExportCertificate, FactoryReset, ImportCertificate, Install, Intent,
-    MAX_REQUEST, MAX_UPLOAD, Network, Package, Problem, Request, Restore, Rollback, SetBackups, SigningRequest, Stage,
-    TestBackup, UnbindCertificate, Upgrade, Wanted,
+    BackupPiece, BeginUpload, BindCertificate, CreateBackup, ExportCertificate, FactoryReset, FinishUpload,
+    ImportCertificate, Install, Intent, MAX_REQUEST, MAX_UPLOAD, Network, Package, Problem, Request, Restore, Rollback,
+    SetBackups, SigningRequest, Stage, TestBackup, UnbindCertificate, Upgrade, UploadPiece, Wanted,
 };
 use crate::code::Code;
 
@@ -19,7 +19,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 51] = [
+pub const ROUTES: [Route; 57] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/reports", request: |_, _| Ok(Request::Reports) },
@@ -118,12 +118,26 @@ pub const ROUTES: [Route; 51] = [
         request: |_, body| json::<TestBackup>(body).map(Request::TestBackup),
     },
     Route { method: "POST", path: "/v1/restore", request: |_, body| json::<Restore>(body).map(Request::Restore) },
+    Route { method: "GET", path: "/v1/uploads", request: |_, _| Ok(Request::Uploads) },
+    Route {
+        method: "POST",
+        path: "/v1/uploads",
+        request: |_, body| json::<BeginUpload>(body).map(Request::BeginUpload),
+    },
+    Route { method: "GET", path: "/v1/uploads/{id}", request: |id, _| Ok(Request::Upload(id.into())) },
+    Route { method: "DELETE", path: "/v1/uploads/{id}", request: |id, _| Ok(Request::DiscardUpload(id.into())) },
+    Route { method: "POST", path: PIECE, request: |_, body| json::<UploadPiece>(body).map(Request::UploadPiece) },
+    Route {
+        method: "POST",
+        path: "/v1/upload-finish",
+        request: |_, body| json::<FinishUpload>(body).map(Request::FinishUpload),
+    },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
 ];
 
 /// Longest body in bytes of a request for this.
 pub fn limit(method: &str, path: &str) -> usize {
-    if method == "POST" && path == IMPORT { MAX_UPLOAD } else { MAX_REQUEST }
+    if method == "POST" && [IMPORT, PIECE].contains(&path) { MAX_UPLOAD } else { MAX_REQUEST }
 }
 
 /// What a client asked for, or the HTTP status and error it gets.
@@ -139,6 +153,7 @@ pub fn request(method: &str, path: &str, body: &[u8]) -> Result<Request, (u16, P
 }
 
 const IMPORT: &str = "/v1/certificates";
+const PIECE: &str = "/v1/upload-piece";
 
 /// An error without an [`crate::error::Error`] behind it.
 pub fn problem(code: Code, message: String) -> Problem {

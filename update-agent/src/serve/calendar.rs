@@ -31,7 +31,9 @@ pub fn start(desk: Desk) -> Result<()> {
             let up = uptime(&fs::read_to_string("/proc/uptime").unwrap_or_default());
             // The one does not wait for the other: a check may be what puts right why nothing could be cleared away.
             let looked = desk.look_into(&mut calendar, up);
-            if let Err(problem) = desk.clear_kept(&mut cleared).and(desk.complete_reports()).and(looked) {
+            if let Err(problem) =
+                desk.clear_kept(&mut cleared).and(desk.complete_reports()).and(desk.uploads().tidy()).and(looked)
+            {
                 // The same sentence twice a minute would bury every other.
                 let problem = format!("nothing is done by itself: {problem}");
                 if problem != said {

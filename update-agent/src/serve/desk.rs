@@ -156,6 +156,12 @@ impl Desk {
                 let wanted = wanted.checked()?;
                 self.begin("network", by, move |desk, _, _| network::set(&desk.data, &desk.network_hook, &wanted))
             }
+            request @ (Request::Uploads
+            | Request::Upload(_)
+            | Request::BeginUpload(_)
+            | Request::UploadPiece(_)
+            | Request::DiscardUpload(_)
+            | Request::FinishUpload(_)) => self.uploading(request, actor),
             Request::Backups => facts(self.backup_facts()?),
             Request::Backup(id) => facts(self.backup_shown(&id)?),
             Request::BackupPiece(piece) => facts(self.backup_piece(&piece)?),
@@ -198,7 +204,7 @@ impl Desk {
         if let Err(problem) = self.finish_restore().and_then(|()| self.backups().tidy()) {
             log(&problem.to_string());
         }
-        if let Err(problem) = self.staging().tidy() {
+        if let Err(problem) = self.staging().tidy().and_then(|()| self.uploads().tidy()) {
             log(&problem.to_string());
         }
         if let Err(problem) = self.depot.tidy() {
@@ -216,7 +222,7 @@ impl Desk {
         }
     }
 
-    fn begin(
+    pub(super) fn begin(
         &self,
         what: &str,
         by: String,

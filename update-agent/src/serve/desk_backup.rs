@@ -248,6 +248,7 @@ impl Desk {
     fn opened_backup(&self, source: &BackupSource, key: &Key) -> Result<(Archive, String)> {
         let (file, name) = match source {
             BackupSource::Kept(id) => self.backups().open(id)?,
+            BackupSource::Uploaded(id) => self.uploads().backup(id)?,
             BackupSource::File(path) => {
                 let name = format!("backup \"{}\"", path.display());
                 if !path.is_absolute() {
@@ -299,6 +300,9 @@ impl Desk {
         self.people.end_sessions();
         carried_out?;
         let mut steps = prepared.preview;
+        if let BackupSource::Uploaded(id) = &order.backup {
+            self.uploads().discard(id, None)?;
+        }
         if let Err(problem) = self.settle_licences_of(&workplace) {
             steps.push(problem.to_string());
         }

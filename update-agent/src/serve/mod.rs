@@ -21,6 +21,7 @@ mod desk_preflight;
 mod desk_report;
 mod desk_staged;
 mod desk_upgrade;
+mod desk_upload;
 pub mod duties;
 pub mod guard;
 pub mod job;

@@ -196,8 +196,8 @@ impl Page {
         let wanted = Wanted { to: query.to.clone(), ..Wanted::default() };
         match self {
             Self::Status | Self::Confirm | Self::Reset => vec![Request::Status],
-            // The last one only for why it is not known how far an upgrade is.
-            Self::Updates => vec![Request::Updates, Request::Staged, Request::UpgradeOutlook],
+            // The outlook only for why it is not known how far an upgrade is.
+            Self::Updates => vec![Request::Updates, Request::Staged, Request::UpgradeOutlook, Request::Uploads],
             Self::Way => {
                 let intent = Request::Preflight(Intent::Way(wanted.clone()));
                 vec![Request::Plan(wanted.clone()), Request::Notes(wanted), Request::Updates, intent]

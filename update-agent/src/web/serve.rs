@@ -1,6 +1,7 @@
 //! One request of a browser or program, from HTTP to an answer.
 
 mod answers;
+mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,6 +44,11 @@ type Answered = Response<Content>;
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Arc<Shared>) -> Answered {
     let (head, body) = request.into_parts();
     let visit = Visit::new(&head, source, shared);
+    if head.method == Method::POST && upload::takes(head.uri.path()) {
+        let mut answer = visit.upload(&head, body).await;
+        guard(&mut answer);
+        return answer;
+    }
     let limit = visit.room(&head).await;
     let _room = if limit > MAX_BODY { shared.files.acquire().await.ok() } else { None };
     let body = match timeout(PATIENCE, Limited::new(body, limit).collect()).await {

@@ -140,6 +140,23 @@ for (const place of ["certificates", "backups"]) {
 }
 await page.setViewportSize({ width: 1200, height: 800 });
 
+// A file in pieces, one of which is lost on its way: it goes on by itself, and what comes of it is shown.
+await page.goto(`${address}/updates`);
+const file = Buffer.alloc(3 << 20);
+file.write("ustar", 257);
+let pieces = 0;
+await page.route("**/upload/piece?*", (route) => {
+  pieces += 1;
+  return pieces === 3 ? route.abort("connectionreset") : route.continue();
+});
+await page.locator("form[action='/upload'] input[type=file]").setInputFiles({ name: "it.pkg", mimeType: "application/octet-stream", buffer: file });
+await page.locator("form[action='/upload'] button").click();
+await page.waitForFunction(() => document.querySelector("#live .problem") !== null, null, { timeout: 60000 });
+assert.equal(pieces, 7, "six pieces, and the lost one once more");
+const lost = complaints.filter((one) => one.includes("ERR_CONNECTION_RESET"));
+assert.equal(lost.length, 1, "the browser itself complains about the lost one");
+complaints.splice(complaints.indexOf(lost[0]), 1);
+
 // Without the script: sign out, a wrong password, the right one, a page.
 const bare = await browser.newContext({ ignoreHTTPSErrors: true, locale: "de-DE", javaScriptEnabled: false });
 const plain = await bare.newPage();

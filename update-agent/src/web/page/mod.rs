@@ -13,6 +13,7 @@ mod report;
 mod settings;
 mod status;
 mod updates;
+mod upload;
 
 use maud::Markup;
 use serde_json::Value;
@@ -75,7 +76,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::Status => status::status(reader, view(0)),
         Page::Confirm => confirm::confirm(reader, query.what.as_deref(), view(0)),
         Page::Health => status::health(reader, view(0)),
-        Page::Updates => updates::updates(reader, view(0), view(1)),
+        Page::Updates => updates::updates(reader, view(0), view(1), view(3)),
         Page::Way => {
             let terms: Vec<View<'_>> = (4..answers.len()).map(view).collect();
             updates::way(reader, &query.to_text(), [view(0), view(1), view(2), view(3)], &terms)

@@ -11,7 +11,7 @@ use crate::web::route::Page;
 use crate::web::view::View;
 
 /// What the depot offers, and what lies here.
-pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>) -> Markup {
+pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>, uploads: View<'_>) -> Markup {
     let words = reader.words();
     let operator = reader.may(Role::Operator);
     let open = |one: &View<'_>| ["available", "blocked"].contains(&one.at("/standing").text().as_str());
@@ -60,6 +60,7 @@ pub fn updates(reader: &Reader, updates: View<'_>, staged: View<'_>) -> Markup {
             }
         }
         @if operator {
+            (super::upload::manual(reader, uploads))
             section {
                 h2 { (words.download_key) }
                 p { (words.download_key_hint) }

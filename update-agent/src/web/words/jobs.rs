@@ -14,5 +14,6 @@ words! {
     rollback: "Going back", "Zurückgehen";
     stage: "Download", "Herunterladen";
     texts: "Fetching release notes and licence terms", "Versionshinweise und Lizenzbedingungen holen";
+    upload: "Taking in an upload", "Hochgeladenes übernehmen";
     upgrade: "Upgrade", "Aktualisierung";
 }

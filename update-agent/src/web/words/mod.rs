@@ -35,6 +35,7 @@ mod general;
 pub mod install;
 pub mod jobs;
 pub mod report;
+pub mod upload;
 
 pub use general::Words;
 
@@ -92,6 +93,7 @@ mod tests {
             install::PAIRS,
             jobs::PAIRS,
             report::PAIRS,
+            upload::PAIRS,
         ]
         .into_iter()
         .flatten()
