@@ -67,6 +67,7 @@ pub const TABLE: &[Row] = &[
     row("bulkhead/failed", Fate::Never("tells of releases that failed on this machine")),
     row("bulkhead/journal", Fate::Never("belongs to what is installed in the slots of this machine")),
     row("bulkhead/mail.json", Fate::Never("says what people were told about this appliance")),
+    row("bulkhead/uploads", Fate::Never("files on their way to staging or a restore, gone after a day")),
     row("bulkhead/reports", Fate::Never("tells of what was installed on this machine, and is exported by itself")),
     row("bulkhead/restore", Fate::Never("is a restore at work")),
     row("bulkhead/staged", Fate::Never("holds packages, which are fetched or copied again")),

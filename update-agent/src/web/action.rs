@@ -75,7 +75,10 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
             let id = package(form, "package")?.ok_or("no package is named")?;
             (Request::Stage(Stage::Depot(id)), Page::Updates)
         }
-        "discard-upload" => (Request::DiscardUpload(text("upload")?), Page::Updates),
+        "discard-upload" => {
+            let back = if form.get("kind") == Some("backup") { Page::Backups } else { Page::Updates };
+            (Request::DiscardUpload(text("upload")?), back)
+        }
         "discard" => (Request::Discard(text("staged")?), Page::Updates),
         "upgrade" => {
             let to = package(form, "to")?;

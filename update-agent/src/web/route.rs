@@ -210,7 +210,7 @@ impl Page {
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],
-            Self::Backups => vec![Request::Backups],
+            Self::Backups => vec![Request::Backups, Request::Uploads],
             Self::Backup => query.backup.clone().map(Request::Backup).into_iter().collect(),
             Self::Certificates => vec![Request::Certificates],
             Self::Accounts if role >= Role::Administrator => vec![Request::Accounts],

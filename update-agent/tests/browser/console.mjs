@@ -73,7 +73,7 @@ for (const place of PAGES) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(wide <= 0, `${place} is ${wide} pixels wider than a phone`);
 }
-await page.screenshot({ path: join(pictures, "phone.png"), fullPage: true });
+await page.screenshot({ path: join(pictures, "phone-de-dark.png"), fullPage: true });
 await page.setViewportSize({ width: 1200, height: 800 });
 
 // By keyboard: the first stop skips the navigation.
@@ -89,7 +89,7 @@ await page.locator(`a[href="/updates/install?staged=${staged}"]`).click();
 await page.waitForURL("**/updates/install?staged=*");
 assert.ok(await page.locator("[data-finding=suits]").count() === 1, "what was looked at is shown before");
 await accessible(page, "before an installation");
-await page.screenshot({ path: join(pictures, "install-en-light.png"), fullPage: true });
+await page.screenshot({ path: join(pictures, "install-de-dark.png"), fullPage: true });
 const install = page.locator("form[action='/do/install']");
 await install.locator("button").first().dblclick();
 await page.locator("#live section").first().waitFor();
@@ -116,7 +116,7 @@ await bind.locator("input[name=at]").fill("shop.example");
 await bind.locator("button").click();
 await shop.locator("button[disabled]").waitFor();
 await accessible(page, "certificates with one that is bound");
-await page.screenshot({ path: join(pictures, "certificates-bound.png"), fullPage: true });
+await page.screenshot({ path: join(pictures, "certificates-bound-de-dark.png"), fullPage: true });
 
 // A backup, made and downloaded.
 await page.goto(`${address}/backups`);
@@ -126,7 +126,7 @@ await form.locator("input[name=again]").fill(password);
 await form.locator("button").click();
 await page.locator("a[href^='/download/backup/']").waitFor({ timeout: 60000 });
 await accessible(page, "backups with one that is kept");
-await page.screenshot({ path: join(pictures, "backups-kept.png"), fullPage: true });
+await page.screenshot({ path: join(pictures, "backups-kept-de-dark.png"), fullPage: true });
 const saved = page.waitForEvent("download");
 await page.locator("a[href^='/download/backup/']").click();
 assert.match(readFileSync(await (await saved).path(), "latin1"), /^age-encryption\.org\/v1\n/);

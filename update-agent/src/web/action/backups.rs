@@ -14,6 +14,8 @@ use crate::web::route::Page;
 /// What a form asks for; nothing when it is not about backups.
 pub(super) fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
     let id = || form.text("id").ok_or_else(|| "no backup is named".to_owned());
+    let source =
+        || form.text("uploaded").map_or_else(|| id().map(BackupSource::Kept), |id| Ok(BackupSource::Uploaded(id)));
     let (passphrase, identity) = (secret(form, "passphrase"), secret(form, "identity"));
     let request = match name {
         "create-backup" => Request::CreateBackup(CreateBackup {
@@ -24,7 +26,7 @@ pub(super) fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, S
         }),
         "delete-backup" if form.ticked("sure") => Request::DeleteBackup(id()?),
         "delete-backup" => return Err("nothing was deleted: tick that it is to be for good".into()),
-        "test-backup" => Request::TestBackup(TestBackup { backup: BackupSource::Kept(id()?), passphrase, identity }),
+        "test-backup" => Request::TestBackup(TestBackup { backup: source()?, passphrase, identity }),
         "restore" => {
             let dry_run = form.ticked("preview");
             if !dry_run && !form.ticked("sure") {
@@ -32,7 +34,7 @@ pub(super) fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, S
             }
             let only: BTreeSet<String> = words(form, "only").into_iter().collect();
             Request::Restore(Restore {
-                backup: BackupSource::Kept(id()?),
+                backup: source()?,
                 passphrase,
                 identity,
                 scopes: scopes(form),

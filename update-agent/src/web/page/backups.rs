@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::Reader;
-use super::parts::{fact, hidden, proof, said};
+use super::parts::{button, fact, hidden, proof, said};
+use super::upload;
 use crate::account::Role;
 use crate::web::route::Page;
 use crate::web::view::View;
@@ -11,7 +12,7 @@ use crate::web::words::backups::{Words, of};
 use crate::workplace::now;
 
 /// All of it.
-pub fn backups(reader: &Reader, facts: View<'_>) -> Markup {
+pub fn backups(reader: &Reader, facts: View<'_>, uploads: View<'_>) -> Markup {
     let words = of(reader.language);
     let administrator = reader.may(Role::Administrator);
     let standing = facts.at("/standing");
@@ -26,7 +27,7 @@ pub fn backups(reader: &Reader, facts: View<'_>) -> Markup {
         @if facts.at("/backups").list().len() == 0 { p { (words.none) } } @else { (kept(reader, words, facts)) }
         @if administrator {
             @for one in facts.at("/backups").list() { (open(reader, words, &one.at("/id").text())) }
-            p { (words.from_file) }
+            (brought(reader, words, uploads))
             (make(reader, words))
             (setting(reader, words, facts.at("/setting")))
         }
@@ -66,37 +67,62 @@ fn kept(reader: &Reader, words: &Words, facts: View<'_>) -> Markup {
     }
 }
 
-/// What is done with one: reading it to its end, putting it back, and removing it.
+/// Backups from the reader's computer: where one is chosen, and what is done with those that are here.
+fn brought(reader: &Reader, words: &Words, uploads: View<'_>) -> Markup {
+    let whole = |one: &View<'_>| one.at("/kind").text() == "backup" && one.at("/complete").yes();
+    html! {
+        section {
+            h2 { (words.from_file) }
+            p { (words.from_file_hint) }
+            (upload::form(reader, "backup"))
+            @for one in uploads.list().filter(whole) {
+                @let (id, name) = (one.at("/id").text(), one.at("/name").text());
+                (test_and_restore(reader, words, ("uploaded", &id), &name))
+                (button(reader, "discard-upload", words.discard, &[("upload", &id), ("kind", "backup")]))
+            }
+            (upload::unfinished(reader, "backup", uploads))
+        }
+    }
+}
+
+/// What is done with one that is kept: reading it to its end, putting it back, and removing it.
 fn open(reader: &Reader, words: &Words, id: &str) -> Markup {
     html! {
-        details {
-            summary { (words.test) ": " (id) }
-            p { (words.test_hint) " " (words.open_hint) }
-            form method="post" action="/do/test-backup" {
-                (proof(reader)) (hidden("id", id))
-                (key_fields(words))
-                button { (words.test) }
-            }
-        }
-        details {
-            summary { (words.restore) ": " (id) }
-            p { (words.restore_hint) }
-            form method="post" action="/do/restore" {
-                (proof(reader)) (hidden("id", id))
-                (key_fields(words))
-                (scope_choice(words))
-                label { (words.only) input name="only" autocomplete="off" autocapitalize="none" spellcheck="false"; }
-                button name="preview" value="yes" { (words.preview) }
-                label { input type="checkbox" name="sure"; " " (words.sure) }
-                button.danger { (words.restore) }
-            }
-        }
+        (test_and_restore(reader, words, ("id", id), id))
         details {
             summary { (words.delete) ": " (id) }
             form method="post" action="/do/delete-backup" {
                 (proof(reader)) (hidden("id", id))
                 label { input type="checkbox" name="sure" required; " " (words.delete_sure) }
                 button.danger { (words.delete) }
+            }
+        }
+    }
+}
+
+/// The forms for a backup that this field names.
+fn test_and_restore(reader: &Reader, words: &Words, (field, id): (&str, &str), name: &str) -> Markup {
+    html! {
+        details {
+            summary { (words.test) ": " (name) }
+            p { (words.test_hint) " " (words.open_hint) }
+            form method="post" action="/do/test-backup" {
+                (proof(reader)) (hidden(field, id))
+                (key_fields(words))
+                button { (words.test) }
+            }
+        }
+        details {
+            summary { (words.restore) ": " (name) }
+            p { (words.restore_hint) }
+            form method="post" action="/do/restore" {
+                (proof(reader)) (hidden(field, id))
+                (key_fields(words))
+                (scope_choice(words))
+                label { (words.only) input name="only" autocomplete="off" autocapitalize="none" spellcheck="false"; }
+                button name="preview" value="yes" { (words.preview) }
+                label { input type="checkbox" name="sure"; " " (words.sure) }
+                button.danger { (words.restore) }
             }
         }
     }

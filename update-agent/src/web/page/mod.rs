@@ -85,7 +85,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::History => updates::history(reader, view(0), view(1)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
-        Page::Backups => backups::backups(reader, view(0)),
+        Page::Backups => backups::backups(reader, view(0), view(1)),
         Page::Backup => backups::contents(reader, view(0)),
         Page::Certificates => certificates::certificates(reader, view(0)),
         Page::Reset => settings::reset(reader, view(0)),

@@ -24,7 +24,7 @@ pub fn manual(reader: &Reader, uploads: View<'_>) -> Markup {
 pub fn form(reader: &Reader, kind: &str) -> Markup {
     let words = upload::of(reader.language);
     html! {
-        form method="post" action="/upload" enctype="multipart/form-data" data-going=(words.going) data-waiting=(words.waiting) {
+        form method="post" action={ "/upload?" (kind) } enctype="multipart/form-data" data-going=(words.going) data-waiting=(words.waiting) {
             (proof(reader)) (hidden("kind", kind))
             label { (words.file) " " input type="file" name="file" required; }
             button { (words.upload) }
@@ -47,7 +47,7 @@ pub fn unfinished(reader: &Reader, kind: &str, uploads: View<'_>) -> Markup {
                 @for one in open {
                     li {
                         (one.at("/name").text()) ": " (percent(one)) " (" (one.at("/by").text()) ") "
-                        (button(reader, "discard-upload", words.discard, &[("upload", &one.at("/id").text())]))
+                        (button(reader, "discard-upload", words.discard, &[("upload", &one.at("/id").text()), ("kind", kind)]))
                     }
                 }
             }

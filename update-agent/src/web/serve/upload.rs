@@ -35,6 +35,8 @@ impl Visit<'_> {
     /// A file, or a piece of one.
     pub(super) async fn upload(&self, head: &Parts, mut body: Incoming) -> Answered {
         let form = head.uri.path() == FORM;
+        // Only where the reader goes on; what the file is, its form says.
+        let back = if head.uri.query() == Some("backup") { Page::Backups } else { Page::Updates };
         let who = self.ask(Ask::Who, false).await;
         let reader = self.reader(View::of(&who.body));
         let done = if reader.who.is_none() {
@@ -52,10 +54,10 @@ impl Visit<'_> {
             self.step(&reader, head, body).await
         };
         match done {
-            Ok(_) if form => to(Page::Updates.path()),
+            Ok(_) if form => to(back.path()),
             Ok(told) => json(200, &told),
             Err((status, problem)) if form => {
-                let content = page::outcome(&reader, &Err(problem), Page::Updates.path());
+                let content = page::outcome(&reader, &Err(problem), back.path());
                 html(status, &page::plain(&reader, reader.words().title, &content))
             }
             Err((status, problem)) => json(status, &serde_json::to_value(problem).unwrap_or_default()),

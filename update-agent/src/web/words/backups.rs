@@ -23,7 +23,9 @@ words! {
     file_bytes: "Largest file of the site's file store that is in it, in bytes", "Größte Datei aus der Ablage der Site, die darin ist, in Bytes";
     file_count: "Most files of the site's file store that are in it", "Höchstzahl der Dateien aus der Ablage der Site, die darin sind";
     forget: "Keep no passphrase on the appliance any more", "Keine Passphrase mehr auf dem Gerät behalten";
-    from_file: "A backup that is not kept here is restored at the machine: update-agent backup restore FILE", "Eine Sicherung, die nicht hier liegt, wird am Gerät wiederhergestellt: update-agent backup restore FILE";
+    discard: "Discard the uploaded file", "Die hochgeladene Datei verwerfen";
+    from_file: "A backup that is not kept here", "Eine Sicherung, die nicht hier liegt";
+    from_file_hint: "Choose its file. It stays for a day, and is tested and restored like those that are kept.", "Die Datei der Sicherung wählen. Sie bleibt einen Tag und wird geprüft und wiederhergestellt wie die, die hier liegen.";
     has_passphrase: "A passphrase is kept on the appliance for them.", "Auf dem Gerät liegt eine Passphrase für sie.";
     history: "With logged history", "Mit protokolliertem Verlauf";
     identity: "Or the private key (AGE-SECRET-KEY-1…)", "Oder der private Schlüssel (AGE-SECRET-KEY-1…)";
