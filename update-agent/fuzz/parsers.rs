@@ -4,7 +4,9 @@ use update_agent::certificates::assemble::assemble;
 use update_agent::certificates::read::read;
 use update_agent::certificates::{Bindings, Entry, Light, finding};
 use update_agent::secret::Secret;
+use update_agent::web::form::{Form, cookie, language};
 use update_agent::web::multipart::{Event, Multipart, Why, whole};
+use update_agent::web::route::{Page, Query};
 
 /// Whether a file of certificates is accepted. Whatever is, is kept and read again as the same.
 pub fn certificates(data: &[u8]) -> bool {
@@ -36,6 +38,23 @@ pub fn multipart(data: &[u8]) -> bool {
     }
     assert_eq!(whole(&kind, body).is_ok(), all.is_ok());
     all.is_ok()
+}
+
+/// Whether page, session and form are understood: the lines of a cookie, of the languages wanted and of an address before it.
+pub fn request(data: &[u8]) -> bool {
+    let mut lines = data.splitn(4, |byte| *byte == b'\n');
+    let mut line = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let (cookies, wanted, address) = (line(), line(), line());
+    // A cookie of another name is never taken for ours, and no value reaches into the next cookie.
+    if let Some(value) = cookie(&cookies, "__Host-session") {
+        assert!(!value.contains(';') && cookies.contains("__Host-session="));
+    }
+    let _ = language(&wanted);
+    let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+    let query = Query::parse(query);
+    assert_eq!(query.to_text().parse().ok(), query.to, "a way is asked for again as it was understood");
+    let known = Page::at(path).is_some() && cookie(&cookies, "__Host-session").is_some();
+    Form::parse(lines.next().unwrap_or_default()).is_ok() && known
 }
 
 type Part = (String, Option<String>, Vec<u8>);
