@@ -149,8 +149,8 @@ await page.route("**/upload/piece?*", (route) => {
   pieces += 1;
   return pieces === 3 ? route.abort("connectionreset") : route.continue();
 });
-await page.locator("form[action='/upload'] input[type=file]").setInputFiles({ name: "it.pkg", mimeType: "application/octet-stream", buffer: file });
-await page.locator("form[action='/upload'] button").click();
+await page.locator("form[action='/upload?package'] input[type=file]").setInputFiles({ name: "it.pkg", mimeType: "application/octet-stream", buffer: file });
+await page.locator("form[action='/upload?package'] button").click();
 await page.waitForFunction(() => document.querySelector("#live .problem") !== null, null, { timeout: 60000 });
 assert.equal(pieces, 7, "six pieces, and the lost one once more");
 const lost = complaints.filter((one) => one.includes("ERR_CONNECTION_RESET"));
