@@ -7,6 +7,8 @@ mod fixtures;
 #[expect(dead_code, reason = "shared with the tests of depots, which use all of it")]
 mod appliance;
 mod disk_file;
+#[expect(dead_code, reason = "shared with the tests of the network, which use all of it")]
+mod loopback;
 #[expect(dead_code, reason = "shared with the tests of the console, which use all of it")]
 mod web_console;
 
@@ -15,6 +17,7 @@ use std::process::Command;
 
 use fixtures::release;
 use formats::manifest::Kind;
+use loopback::{Habits, Sink};
 use web_console::{Console, PASSWORD};
 
 /// With `BULKHEAD_CONSOLE_PICTURES` set to a folder, a picture of every page is left there.
@@ -28,16 +31,20 @@ fn an_administrator_claims_looks_at_every_page_and_installs_with_the_script_and_
     let kept = std::env::var_os("BULKHEAD_CONSOLE_PICTURES").map(PathBuf::from);
     let pictures = kept.unwrap_or_else(|| console.directory.path().join("pictures"));
     std::fs::create_dir_all(&pictures).unwrap();
+    let sink = Sink::start(Habits::default());
     let output = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/console.mjs"))
         .arg(format!("https://{}", console.address))
         .args([code.as_str(), PASSWORD, id.as_str()])
         .args([&pictures, &tools])
+        .arg(console.directory.path().join("data/bulkhead/depot.json"))
+        .arg(sink.port.to_string())
         .output()
         .expect("node is missing; run scripts/setup");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     let count = std::fs::read_dir(&pictures).unwrap().count();
-    assert!(count >= 58, "{count} pictures: {told}");
+    assert!(count >= 63, "{count} pictures: {told}");
+    assert_eq!(sink.letters().len(), 1, "the test of the page Mail");
     assert!(console.desk.people.log().unwrap().lines.iter().any(|line| line.action == "install"));
 }

@@ -13,6 +13,10 @@ mod certificates;
 mod disk_file;
 #[path = "web/load.rs"]
 mod load;
+#[expect(dead_code, reason = "shared with the tests of the network, which use all of it")]
+mod loopback;
+#[path = "web/mail.rs"]
+mod mail;
 mod web_console;
 
 #[path = "web/uploads.rs"]

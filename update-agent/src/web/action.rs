@@ -96,6 +96,7 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
         "rollback" => (typed(json!({ "request": "rollback", "body": { "site": form.ticked("site") } }))?, Page::Status),
         "restart" => (Request::Restart, Page::Status),
         "network" => (network(form)?, Page::Network),
+        "test-mail" => (Request::TestMail, Page::Mail),
         "factory-reset" => {
             let body = json!({ "confirm": text("confirm")?, "power-off": form.ticked("power-off") });
             (typed(json!({ "request": "factory-reset", "body": body }))?, Page::Reset)
@@ -168,6 +169,7 @@ mod tests {
     fn a_form_asks_for_what_its_button_says() {
         for (name, form, wanted) in [
             ("check", "", Request::Check),
+            ("test-mail", "", Request::TestMail),
             ("rollback", "", Request::Rollback(Rollback { site: false })),
             ("rollback", "site=yes", Request::Rollback(Rollback { site: true })),
             ("discard", "staged=00ff", Request::Discard("00ff".into())),

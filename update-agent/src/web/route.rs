@@ -28,6 +28,8 @@ pub enum Page {
     Licences,
     /// How the appliance gets its address.
     Network,
+    /// Who is told by mail.
+    Mail,
     /// The backups that are kept.
     Backups,
     /// What is in one of them.
@@ -107,7 +109,7 @@ impl Query {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Status,
         Self::Confirm,
         Self::Updates,
@@ -117,6 +119,7 @@ impl Page {
         Self::Health,
         Self::Licences,
         Self::Network,
+        Self::Mail,
         Self::Backups,
         Self::Backup,
         Self::Certificates,
@@ -137,6 +140,7 @@ impl Page {
             Self::Health => "/health",
             Self::Licences => "/licences",
             Self::Network => "/network",
+            Self::Mail => "/mail",
             Self::Backups => "/backups",
             Self::Backup => "/backups/contents",
             Self::Certificates => "/certificates",
@@ -158,6 +162,7 @@ impl Page {
             Self::Health => words.health,
             Self::Licences => words.licences,
             Self::Network => words.network,
+            Self::Mail => words.mail,
             Self::Backups => words.backups,
             Self::Backup => words.backup_contents,
             Self::Certificates => words.certificates,
@@ -172,7 +177,7 @@ impl Page {
         match self {
             Self::Status | Self::Confirm | Self::Health | Self::Licences => Group::Appliance,
             Self::Updates | Self::Way | Self::Install | Self::History => Group::Updates,
-            Self::Network | Self::Backups | Self::Backup | Self::Certificates => Group::Settings,
+            Self::Network | Self::Mail | Self::Backups | Self::Backup | Self::Certificates => Group::Settings,
             Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
         }
     }
@@ -210,6 +215,7 @@ impl Page {
             Self::Health => vec![Request::Health],
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],
+            Self::Mail => vec![Request::Mail],
             Self::Backups => vec![Request::Backups, Request::Uploads],
             Self::Backup => query.backup.clone().map(Request::Backup).into_iter().collect(),
             Self::Certificates => vec![Request::Certificates],

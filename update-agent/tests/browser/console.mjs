@@ -1,18 +1,18 @@
 // Drives Chromium through the console. Arguments: address, claim code, password, id of a staged package, folder for pictures, folder of
-// node modules. Ends with 1 and says why when something is not as it should be.
+// node modules, the operator's depot.json, port of a mail server. Ends with 1 and says why when something is not as it should be.
 import { createRequire } from "node:module";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { strict as assert } from "node:assert";
 
-const [address, code, password, staged, pictures, modules] = process.argv.slice(2);
+const [address, code, password, staged, pictures, modules, setting, port] = process.argv.slice(2);
 const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "certificates", "backups", "accounts", "audit", "reset"];
+const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "mail", "certificates", "backups", "accounts", "audit", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
@@ -139,6 +139,15 @@ for (const place of ["certificates", "backups"]) {
   assert.ok(wide <= 0, `${place} with something on it is ${wide} pixels wider than a phone`);
 }
 await page.setViewportSize({ width: 1200, height: 800 });
+
+// Who is told by mail, once an operator set it, and a test that arrives.
+writeFileSync(setting, JSON.stringify({ format: 1, "check-hours": 0,
+  mail: { server: "localhost", port: Number(port), security: "none", from: "demo@shop.example", to: ["it@shop.example"] } }));
+await page.goto(`${address}/mail`);
+await page.locator("form[action='/do/test-mail'] button").click();
+await page.locator("#live section", { hasText: "took a test for it@shop.example" }).waitFor({ timeout: 60000 });
+await accessible(page, "mail that is set");
+await page.screenshot({ path: join(pictures, "mail-set-de-dark.png"), fullPage: true });
 
 // A file in pieces, one of which is lost on its way: it goes on by itself, and what comes of it is shown.
 await page.goto(`${address}/updates`);

@@ -32,7 +32,7 @@ pub fn frame(reader: &Reader, page: Page, live: &Markup, content: &Markup) -> Ma
                 }
             }
             // How a job ended stays in sight where it was begun.
-            main id="content" class=[[Page::Status, Page::Updates, Page::Backups].contains(&page).then_some("jobs")] {
+            main id="content" class=[[Page::Status, Page::Updates, Page::Mail, Page::Backups].contains(&page).then_some("jobs")] {
                 h1 { (page.name(words)) }
                 div id="live" data-every="2" aria-live="polite" { (live) }
                 p.lost hidden role="alert" id="lost" { (words.connection_lost) }

@@ -7,6 +7,7 @@ mod certificates;
 mod confirm;
 mod frame;
 mod install;
+mod mail;
 mod parts;
 mod people;
 mod report;
@@ -29,6 +30,7 @@ use super::view::View;
 use super::words::{Language, Words};
 use crate::account::Role;
 use crate::api::Problem;
+use crate::code::Code;
 
 /// The style sheet.
 pub const STYLE: &str = include_str!("console.css");
@@ -85,6 +87,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::History => updates::history(reader, view(0), view(1)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
+        Page::Mail => mail::mail(reader, view(0), nobody_is_told(answers)),
         Page::Backups => backups::backups(reader, view(0), view(1)),
         Page::Backup => backups::contents(reader, view(0)),
         Page::Certificates => certificates::certificates(reader, view(0)),
@@ -92,6 +95,14 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::Accounts => people::accounts(reader, view(0)),
         Page::Audit => people::audit(reader, view(0)),
     };
-    let problems: Vec<&Problem> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    // That nobody is told by mail is how an appliance begins, and no fault: the page says it itself.
+    let calm = page == Page::Mail && nobody_is_told(answers);
+    let problems: Vec<&Problem> =
+        answers.iter().filter_map(|answer| answer.as_ref().err()).skip(usize::from(calm)).collect();
     parts::with_problems(&problems, &body)
+}
+
+/// Whether the first answer says that no mail is set up.
+fn nobody_is_told(answers: &[Answer]) -> bool {
+    matches!(answers.first(), Some(Err(problem)) if problem.code == Code::NoMail.word())
 }

@@ -70,6 +70,7 @@ words! {
     licences: "Licences", "Lizenzen";
     licence_terms: "Licence terms", "Lizenzbedingungen";
     line: "Line", "Zeile";
+    mail: "Mail", "E-Mail";
     made_by: "Made by", "Angelegt von";
     method: "Method", "Verfahren";
     name: "Name", "Name";

@@ -34,6 +34,7 @@ pub mod confirm;
 mod general;
 pub mod install;
 pub mod jobs;
+pub mod mail;
 pub mod report;
 pub mod upload;
 
@@ -92,6 +93,7 @@ mod tests {
             confirm::PAIRS,
             install::PAIRS,
             jobs::PAIRS,
+            mail::PAIRS,
             report::PAIRS,
             upload::PAIRS,
         ]
