@@ -9,6 +9,8 @@
 //!
 //! `web` is the console in the browser, a process without rights again; `account` says who may do what there, `audit` keeps who did.
 //!
+//! `support` puts together what somebody who helps needs, without secrets.
+//!
 //! What bytes mean is the business of `formats`; verifying and mounting happened before, in the initramfs program.
 
 #![forbid(unsafe_code)]
@@ -56,6 +58,7 @@ pub mod source;
 pub mod staging;
 pub mod state;
 pub mod status;
+pub mod support;
 pub mod upgrade;
 pub mod upload;
 pub mod watchdog;

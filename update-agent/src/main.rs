@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use update_agent::command::{
     account, backup, cert, download_key, factory_reset, health, history, install, licences, mail, network, notes,
-    packages, preflight, report, simple, updates, upgrade,
+    packages, preflight, report, simple, support, updates, upgrade,
 };
 use update_agent::error::Result;
 use update_agent::{api, certificates, console, fetch, reader, serve, status, web};
@@ -81,6 +81,8 @@ enum Command {
     ClaimCode(account::ClaimCode),
     /// List and change who may sign in
     Account(account::Options),
+    /// Make one file for whoever helps, without secrets, or say what is in it
+    Support(support::Options),
     /// Print who did what, and check that nobody changed the log
     Audit(account::Audit),
     /// Fetch files for another update-agent
@@ -147,6 +149,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::ReadCertificates => certificates::reader::run(),
         Command::ClaimCode(options) => account::claim_code(options),
         Command::Account(options) => account::run(options),
+        Command::Support(options) => support::run(options),
         Command::Audit(options) => account::audit(options),
         Command::ServeWeb => web::child::run(),
         Command::ReadPackage => reader::child::run(),

@@ -684,6 +684,7 @@ fn real_answers_are_what_the_document_says() {
     let id = formats::Digest::of(&release_with_terms(Kind::Base, 2, "Be kind.\n").manifest).short();
     let (one, pem) = certificate_for("one.example");
     let certificate = |check: bool| json!({ "file": base64(&pem), "check-only": check });
+    let piece = json!({ "id": "0123456789abcdef", "offset": 0, "bytes": "eA==" });
     let mut seen = 0;
     for (method, path, real, body) in [
         ("GET", "/v1/job", "/v1/job", Value::Null),
@@ -708,12 +709,7 @@ fn real_answers_are_what_the_document_says() {
         ("GET", "/v1/uploads", "/v1/uploads", Value::Null),
         ("GET", "/v1/uploads/{id}", "/v1/uploads/0123456789abcdef", Value::Null),
         ("DELETE", "/v1/uploads/{id}", "/v1/uploads/0123456789abcdef", Value::Null),
-        (
-            "POST",
-            "/v1/upload-piece",
-            "/v1/upload-piece",
-            json!({ "id": "0123456789abcdef", "offset": 0, "bytes": "eA==" }),
-        ),
+        ("POST", "/v1/upload-piece", "/v1/upload-piece", piece),
         ("POST", "/v1/upload-finish", "/v1/upload-finish", json!({ "id": "0123456789abcdef" })),
         ("POST", "/v1/check", "/v1/check", Value::Null),
         ("GET", "/v1/updates", "/v1/updates", Value::Null),
@@ -725,6 +721,8 @@ fn real_answers_are_what_the_document_says() {
         ("DELETE", "/v1/upgrade", "/v1/upgrade", Value::Null),
         ("GET", "/v1/mail", "/v1/mail", Value::Null),
         ("POST", "/v1/mail", "/v1/mail", Value::Null),
+        ("GET", "/v1/support", "/v1/support", Value::Null),
+        ("POST", "/v1/support", "/v1/support", Value::Null),
         ("GET", "/v1/network", "/v1/network", Value::Null),
         ("POST", "/v1/network", "/v1/network", json!({ "method": "static", "address": "192.0.2.10/24" })),
         ("GET", "/v1/network", "/v1/network", Value::Null),
@@ -774,7 +772,7 @@ fn real_answers_are_what_the_document_says() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 68);
+    assert_eq!(seen, 70);
     assert_eq!(document["openapi"], "3.1.0");
 }
 

@@ -53,8 +53,12 @@ impl Chance {
 type Parser = fn(&[u8]) -> bool;
 
 /// Each with the folder of its corpus.
-const PARSERS: [(&str, Parser); 3] =
-    [("certificates", parsers::certificates), ("multipart", parsers::multipart), ("request", parsers::request)];
+const PARSERS: [(&str, Parser); 4] = [
+    ("certificates", parsers::certificates),
+    ("multipart", parsers::multipart),
+    ("redact", parsers::redact),
+    ("request", parsers::request),
+];
 
 fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);

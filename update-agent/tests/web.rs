@@ -17,6 +17,8 @@ mod load;
 mod loopback;
 #[path = "web/mail.rs"]
 mod mail;
+#[path = "web/support.rs"]
+mod support;
 mod web_console;
 
 #[path = "web/uploads.rs"]

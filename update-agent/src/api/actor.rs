@@ -31,6 +31,14 @@ impl Actor {
         }
     }
 
+    /// What they may do: who is at the machine, everything.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Here(_) => Role::Administrator,
+            Self::Account { role, .. } => *role,
+        }
+    }
+
     /// Who, for the audit log.
     pub fn name(&self) -> String {
         match self {

@@ -175,6 +175,10 @@ pub enum Request {
     ForgetAccounts,
     /// Who did what.
     Audit,
+    /// What would be in a support bundle.
+    Support,
+    /// Make one.
+    CreateSupport,
 }
 
 /// A package: a file on this machine, one that is staged, or one of the depot.

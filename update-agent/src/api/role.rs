@@ -40,6 +40,7 @@ pub fn rule(request: &Request) -> Rule {
         | Request::Uploads
         | Request::Upload(_)
         | Request::Network => look(),
+        Request::CreateSupport => (Operator, Some("support-bundle"), String::new()),
         Request::Check => (Operator, Some("check"), String::new()),
         Request::DownloadKey => (Operator, Some("download-key"), String::new()),
         Request::Texts(_) => (Operator, Some("fetch-texts"), String::new()),
@@ -83,7 +84,8 @@ pub fn rule(request: &Request) -> Rule {
         Request::FinishUpload(order) => (Operator, Some("finish-upload"), order.id.clone()),
         Request::DiscardUpload(id) => (Operator, Some("discard-upload"), id.clone()),
         // Who began an upload, which the store knows, is who goes on.
-        Request::UploadPiece(_) | Request::Backup(_) => (Operator, None, String::new()),
+        // A support bundle has nothing an operator may not see when it is for one.
+        Request::UploadPiece(_) | Request::Backup(_) | Request::Support => (Operator, None, String::new()),
         // Whoever makes one says who opens it, and every key and password of the appliance is inside.
         Request::CreateBackup(_) => (Administrator, Some("backup"), String::new()),
         // Without its first bytes nobody opens an encrypted file; who leaves some of them out is written down as who fetches all of it.

@@ -19,7 +19,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 57] = [
+pub const ROUTES: [Route; 59] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/reports", request: |_, _| Ok(Request::Reports) },
@@ -94,6 +94,8 @@ pub const ROUTES: [Route; 57] = [
     Route { method: "POST", path: "/v1/accounts", request: |_, body| json(body).map(Request::ChangeAccounts) },
     Route { method: "DELETE", path: "/v1/accounts", request: |_, _| Ok(Request::ForgetAccounts) },
     Route { method: "GET", path: "/v1/audit", request: |_, _| Ok(Request::Audit) },
+    Route { method: "GET", path: "/v1/support", request: |_, _| Ok(Request::Support) },
+    Route { method: "POST", path: "/v1/support", request: |_, body| empty(body, Request::CreateSupport) },
     Route { method: "GET", path: "/v1/backups", request: |_, _| Ok(Request::Backups) },
     Route {
         method: "POST",

@@ -19,6 +19,7 @@ pub mod preflight;
 pub mod progress;
 pub mod report;
 pub mod simple;
+pub mod support;
 pub mod updates;
 pub mod upgrade;
 

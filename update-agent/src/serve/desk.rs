@@ -182,15 +182,14 @@ impl Desk {
             Request::BindCertificate(order) => facts(self.bind_certificate(order)?),
             Request::UnbindCertificate(order) => facts(self.unbind_certificate(order)?),
             Request::SigningRequest(order) => facts(self.signing_request(&order)?),
-            Request::DeleteSigningRequest(id) => {
-                self.certificates.remove_request(&id)?;
-                facts(json!({ "steps": [format!("the signing request {id} is removed with its key")] }))
-            }
+            Request::DeleteSigningRequest(id) => facts(self.delete_signing_request(&id)?),
             Request::ClaimCode => facts(value(&self.people.claim_code()?)?),
             Request::Accounts => facts(value(&self.people.accounts()?)?),
             Request::ChangeAccounts(change) => facts(json!({ "steps": self.people.change(&change, session)? })),
             Request::ForgetAccounts => facts(json!({ "steps": self.people.forget()? })),
             Request::Audit => facts(value(&self.people.log()?)?),
+            Request::Support => facts(self.support_contents(actor)?),
+            Request::CreateSupport => facts(self.support_bundle(actor)?),
             Request::Restart => self.begin("restart", by, |desk, by, _| {
                 go_down(desk.change(by)?)?;
                 Ok(vec!["restarting".into()])
@@ -253,7 +252,7 @@ impl Desk {
     }
 
     /// What runs, and who is signed in, which only the agent itself knows.
-    fn status(&self) -> Result<Value> {
+    pub(super) fn status(&self) -> Result<Value> {
         let mut facts = status::everything(&self.place)?;
         if let Some(facts) = facts.as_object_mut() {
             facts.insert("console-sessions".into(), self.people.sessions().into());

@@ -69,6 +69,12 @@ impl Desk {
         Ok(json!({ "file": STANDARD.encode(&*file) }))
     }
 
+    /// Removes a signing request.
+    pub(super) fn delete_signing_request(&self, id: &str) -> Result<Value> {
+        self.certificates.remove_request(id)?;
+        Ok(json!({ "steps": [format!("the signing request {id} is removed with its key")] }))
+    }
+
     /// Removes one, or the signing request with this id.
     pub(super) fn delete_certificate(&self, wanted: &str) -> Result<Value> {
         let damaged = |problem: &Error| problem.code() == "certificate-damaged";

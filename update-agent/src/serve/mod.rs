@@ -20,6 +20,7 @@ mod desk_notes;
 mod desk_preflight;
 mod desk_report;
 mod desk_staged;
+mod desk_support;
 mod desk_upgrade;
 mod desk_upload;
 pub mod duties;
@@ -28,6 +29,7 @@ pub mod job;
 pub mod keeper;
 pub mod overseer;
 pub mod people;
+mod recent;
 pub mod upgrade;
 
 use std::fs;
@@ -225,6 +227,7 @@ pub fn mounted(directory: &str) -> bool {
 /// that find no room are lost. What clients and packages say is part of some lines, so nothing in them can steer a terminal.
 pub fn log(text: &str) {
     let line: String = frame::printable(text.as_bytes()).chars().take(LINE).collect();
+    recent::remember(&line);
     match WRITER.get() {
         Some(writer) => drop(writer.try_send(line)),
         None => write_line(&line),

@@ -96,6 +96,7 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
         "rollback" => (typed(json!({ "request": "rollback", "body": { "site": form.ticked("site") } }))?, Page::Status),
         "restart" => (Request::Restart, Page::Status),
         "network" => (network(form)?, Page::Network),
+        "support" => (Request::CreateSupport, Page::Support),
         "test-mail" => (Request::TestMail, Page::Mail),
         "factory-reset" => {
             let body = json!({ "confirm": text("confirm")?, "power-off": form.ticked("power-off") });
@@ -170,6 +171,7 @@ mod tests {
         for (name, form, wanted) in [
             ("check", "", Request::Check),
             ("test-mail", "", Request::TestMail),
+            ("support", "", Request::CreateSupport),
             ("rollback", "", Request::Rollback(Rollback { site: false })),
             ("rollback", "site=yes", Request::Rollback(Rollback { site: true })),
             ("discard", "staged=00ff", Request::Discard("00ff".into())),

@@ -89,12 +89,27 @@ impl Label {
 
     /// Of the file that is the answer to a request; nothing when the answer is none.
     pub fn of(request: &Request) -> Option<Self> {
-        let Request::ExportCertificate(wanted) = request else { return None };
+        let wanted = match request {
+            Request::ExportCertificate(wanted) => wanted,
+            Request::CreateSupport => {
+                return Some(Self {
+                    kind: "application/zstd",
+                    name: format!("support.{}", crate::support::bundle::EXTENSION),
+                });
+            }
+            _ => return None,
+        };
         let (kind, ending) = match wanted.format {
             Format::Pem => ("application/x-pem-file", "pem"),
             Format::Pkcs12 => ("application/x-pkcs12", "p12"),
         };
         Some(Self { kind, name: format!("certificate-{}.{ending}", short(&wanted.of)) })
+    }
+
+    /// The same with the name the answer has for it, if it has one.
+    #[must_use]
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name: name.unwrap_or(self.name), ..self }
     }
 
     /// An answer the browser saves under its name.

@@ -30,6 +30,8 @@ pub enum Page {
     Network,
     /// Who is told by mail.
     Mail,
+    /// What goes to whoever helps.
+    Support,
     /// The backups that are kept.
     Backups,
     /// What is in one of them.
@@ -109,7 +111,7 @@ impl Query {
 
 impl Page {
     /// All of them, in the order of the navigation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Status,
         Self::Confirm,
         Self::Updates,
@@ -125,6 +127,7 @@ impl Page {
         Self::Certificates,
         Self::Accounts,
         Self::Audit,
+        Self::Support,
         Self::Reset,
     ];
 
@@ -141,6 +144,7 @@ impl Page {
             Self::Licences => "/licences",
             Self::Network => "/network",
             Self::Mail => "/mail",
+            Self::Support => "/support",
             Self::Backups => "/backups",
             Self::Backup => "/backups/contents",
             Self::Certificates => "/certificates",
@@ -163,6 +167,7 @@ impl Page {
             Self::Licences => words.licences,
             Self::Network => words.network,
             Self::Mail => words.mail,
+            Self::Support => words.support,
             Self::Backups => words.backups,
             Self::Backup => words.backup_contents,
             Self::Certificates => words.certificates,
@@ -178,7 +183,7 @@ impl Page {
             Self::Status | Self::Confirm | Self::Health | Self::Licences => Group::Appliance,
             Self::Updates | Self::Way | Self::Install | Self::History => Group::Updates,
             Self::Network | Self::Mail | Self::Backups | Self::Backup | Self::Certificates => Group::Settings,
-            Self::Accounts | Self::Audit | Self::Reset => Group::Administration,
+            Self::Accounts | Self::Audit | Self::Support | Self::Reset => Group::Administration,
         }
     }
 
@@ -186,6 +191,7 @@ impl Page {
     pub fn listed(self, role: Role) -> bool {
         match self {
             Self::Confirm | Self::Way | Self::Install | Self::Backup => false,
+            Self::Support => role >= Role::Operator,
             Self::Audit | Self::Reset => role >= Role::Administrator,
             _ => true,
         }
@@ -216,6 +222,7 @@ impl Page {
             Self::Licences => vec![Request::Licences],
             Self::Network => vec![Request::Network],
             Self::Mail => vec![Request::Mail],
+            Self::Support => vec![Request::Support],
             Self::Backups => vec![Request::Backups, Request::Uploads],
             Self::Backup => query.backup.clone().map(Request::Backup).into_iter().collect(),
             Self::Certificates => vec![Request::Certificates],

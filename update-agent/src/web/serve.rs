@@ -235,7 +235,7 @@ impl<'a> Visit<'a> {
         if let (200, Some(label), Some(file)) =
             (reply.status, label, download::bytes(View::of(&reply.body).at("/file")))
         {
-            return label.answer(file.into());
+            return label.named(View::of(&reply.body).at("/name").some()).answer(file.into());
         }
         if reply.status == 202 || (reply.status == 200 && !action.shown) {
             return to(back.path());

@@ -12,7 +12,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "mail", "certificates", "backups", "accounts", "audit", "reset"];
+const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "mail", "certificates", "backups", "accounts", "audit", "support", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],
@@ -148,6 +148,15 @@ await page.locator("form[action='/do/test-mail'] button").click();
 await page.locator("#live section", { hasText: "took a test for it@shop.example" }).waitFor({ timeout: 60000 });
 await accessible(page, "mail that is set");
 await page.screenshot({ path: join(pictures, "mail-set-de-dark.png"), fullPage: true });
+
+// The support bundle, with what is taken out of it, made and downloaded.
+await page.goto(`${address}/support`);
+const bundle = page.waitForEvent("download");
+await page.locator("form[action='/do/support'] button").click();
+const bundled = await bundle;
+assert.match(bundled.suggestedFilename(), /^support-\d{8}-\d{6}\.tar\.zst$/);
+assert.match(execFileSync("tar", ["--zstd", "-tf", await bundled.path()], { encoding: "utf8" }), /^support\/manifest\.json\n/);
+await page.screenshot({ path: join(pictures, "support-made-de-dark.png"), fullPage: true });
 
 // A file in pieces, one of which is lost on its way: it goes on by itself, and what comes of it is shown.
 await page.goto(`${address}/updates`);

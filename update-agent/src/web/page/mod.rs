@@ -13,6 +13,7 @@ mod people;
 mod report;
 mod settings;
 mod status;
+mod support;
 mod updates;
 mod upload;
 
@@ -87,6 +88,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::History => updates::history(reader, view(0), view(1)),
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
+        Page::Support => support::support(reader, view(0)),
         Page::Mail => mail::mail(reader, view(0), nobody_is_told(answers)),
         Page::Backups => backups::backups(reader, view(0), view(1)),
         Page::Backup => backups::contents(reader, view(0)),

@@ -127,6 +127,7 @@ words! {
     stage: "Download only", "Nur herunterladen";
     state: "State", "Zustand";
     status: "Status", "Status";
+    support: "Support bundle", "Supportpaket";
     terms_open: "Licence terms have to be accepted first.", "Zuerst müssen Lizenzbedingungen akzeptiert werden.";
     theme: "Colours", "Farben";
     theme_auto: "As the device", "Wie das System";

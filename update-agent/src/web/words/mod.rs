@@ -36,6 +36,7 @@ pub mod install;
 pub mod jobs;
 pub mod mail;
 pub mod report;
+pub mod support;
 pub mod upload;
 
 pub use general::Words;
@@ -95,6 +96,7 @@ mod tests {
             jobs::PAIRS,
             mail::PAIRS,
             report::PAIRS,
+            support::PAIRS,
             upload::PAIRS,
         ]
         .into_iter()
