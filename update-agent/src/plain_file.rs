@@ -1,13 +1,14 @@
 //! Files on the data partition. Whoever had the disk in hand may have prepared them: no link is followed, only regular files are
 //! opened (a pipe would block for ever), and reading has a limit.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use formats::Digest;
 use formats::digest::Hasher;
+use formats::{Bytes, Digest};
 
 /// Opens `path` with these options if it is a regular file itself.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -79,6 +80,23 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The names in a folder, sorted. A folder that is not there has none.
+pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = match fs::read_dir(folder) {
+        Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// What is free on the file system of a folder that is there, less what is kept for root.
+pub fn free(folder: &Path) -> io::Result<Bytes> {
+    let space = nix::sys::statvfs::statvfs(folder)?;
+    Ok(Bytes(space.blocks_available().saturating_mul(space.fragment_size())))
+}
+
 const PIECE: usize = 256 << 10;
 
 #[cfg(test)]
@@ -100,5 +118,28 @@ mod tests {
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(read(&pipe, 5).is_err());
         assert!(read(folder.path(), 5).is_err());
+    }
+
+    #[test]
+    fn a_folder_tells_its_names_in_order_and_one_that_is_not_there_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.new", "a", "c"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(names(folder.path()).unwrap(), ["a", "b.new", "c"]);
+        assert!(names(&folder.path().join("nowhere")).unwrap().is_empty());
+        assert!(names(&folder.path().join("a")).is_err(), "a file is no folder without names");
+    }
+
+    #[test]
+    fn what_is_free_is_what_others_than_root_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let told =
+            std::process::Command::new("df").args(["--block-size=1", "--output=avail"]).arg(folder.path()).output();
+        let told = String::from_utf8(told.unwrap().stdout).unwrap();
+        let told: u64 = told.lines().last().unwrap().trim().parse().unwrap();
+        // Others write meanwhile.
+        assert!(free(folder.path()).unwrap().0.abs_diff(told) < 1 << 30, "{told}");
+        assert!(free(&folder.path().join("nowhere")).is_err());
     }
 }

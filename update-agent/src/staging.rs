@@ -4,6 +4,7 @@
 //! removed when the agent starts again, or by the next one. Nothing is believed because it lies here: whoever had the disk in hand may have put it there, so each use
 //! checks the whole package again. What is listed is read from the packages, never from a record beside them.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -141,9 +142,6 @@ impl Staging {
 
     /// Removes what was fetched in part of packages whose digest, in short, is none to go on with.
     pub fn drop_parts(&self, unwanted: impl Fn(&str) -> bool) -> Result<()> {
-        if !self.folder.exists() {
-            return Ok(());
-        }
         for part in self.parts()? {
             if part.file_stem().and_then(|stem| stem.to_str()).is_none_or(&unwanted) {
                 plain_file::remove_if_there(&part).doing(|| format!("remove \"{}\"", part.display()))?;
@@ -188,9 +186,8 @@ impl Staging {
     }
 
     fn parts(&self) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.folder).doing(|| format!("list \"{}\"", self.folder.display()))?;
-        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        Ok(paths.filter(|path| path.to_str().is_some_and(|path| path.ends_with(PART))).collect())
+        let parts = self.names()?.into_iter().filter(|name| name.to_str().is_some_and(|name| name.ends_with(PART)));
+        Ok(parts.map(|name| self.folder.join(name)).collect())
     }
 
     /// Opens one.
@@ -231,8 +228,7 @@ impl Staging {
     pub fn space(&self) -> std::io::Result<(Bytes, Bytes)> {
         // The folder is made with the first package.
         let there = self.folder.ancestors().find(|folder| folder.exists()).unwrap_or(&self.folder);
-        let space = nix::sys::statvfs::statvfs(there)?;
-        Ok((Bytes(space.blocks_available().saturating_mul(space.fragment_size())), self.reserve))
+        Ok((plain_file::free(there)?, self.reserve))
     }
 
     /// Whether there are none. Costs no process.
@@ -241,16 +237,14 @@ impl Staging {
     }
 
     fn ids(&self) -> Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.doing(|| format!("list \"{}\"", self.folder.display()))?,
-        };
-        let mut ids: Vec<String> = entries
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(ENDING)?.to_owned()))
-            .filter(|id| is_id(id))
-            .collect();
-        ids.sort();
-        Ok(ids)
+        // Ids are of one length, and in order as the names of their files are.
+        let names = self.names()?;
+        let ids = names.iter().filter_map(|name| name.to_str()?.strip_suffix(ENDING));
+        Ok(ids.filter(|id| is_id(id)).map(str::to_owned).collect())
+    }
+
+    fn names(&self) -> Result<Vec<OsString>> {
+        plain_file::names(&self.folder).doing(|| format!("list \"{}\"", self.folder.display()))
     }
 
     /// What is staged is listed by opening each, so there is an end to it.

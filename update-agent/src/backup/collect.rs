@@ -242,19 +242,8 @@ fn parts(wanted: &Wanted) -> Vec<Part> {
     parts.collect()
 }
 
-/// Names in a folder, sorted.
 fn names(folder: &Path) -> Result<Vec<OsString>> {
-    let doing = || format!("list \"{}\"", folder.display());
-    let entries = match fs::read_dir(folder) {
-        Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.doing(doing)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.doing(doing)?.file_name());
-    }
-    names.sort();
-    Ok(names)
+    plain_file::names(folder).doing(|| format!("list \"{}\"", folder.display()))
 }
 
 /// Files in a folder and their bytes.

@@ -164,9 +164,7 @@ fn encrypt(
 /// Refuses before the first byte what has no room for its last one.
 fn check_room(to: &Path, contents: &Contents, reserve: Bytes) -> Result<()> {
     let folder = to.parent().unwrap_or(to);
-    let space =
-        nix::sys::statvfs::statvfs(folder).doing(|| format!("measure the free space of \"{}\"", folder.display()))?;
-    let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
+    let free = plain_file::free(folder).doing(|| format!("measure the free space of \"{}\"", folder.display()))?;
     let files = contents.files.len() as u64;
     // Headers, paddings and the table beside the content; encryption adds less than a thousandth.
     let length = contents.total().0.saturating_add(files.saturating_mul(4096)).saturating_add(1 << 20);

@@ -13,6 +13,7 @@ use super::restore::{Change, Mounted, NEW, OLD, Plan, Step, Tree, unfinished};
 use super::table::{Fate, MIGRATIONS, TABLE, belongs, line, migrated, schema};
 use super::unpack::{Archive, digest};
 use crate::error::{Doing, Error, Result};
+use crate::plain_file;
 
 /// What is wanted of a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,9 +124,7 @@ fn selected(contents: &Contents, wanted: &Wanted, machine: &Machine) -> Result<B
 fn room(data: &Path, contents: &Contents, parts: &BTreeSet<String>) -> Result<()> {
     let files = contents.files.iter().filter(|file| parts.contains(&file.part));
     let length = files.fold(RESERVE, |sum, file| sum.saturating_add(file.bytes).saturating_add(4096));
-    let space =
-        nix::sys::statvfs::statvfs(data).doing(|| format!("measure the free space of \"{}\"", data.display()))?;
-    let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
+    let free = plain_file::free(data).doing(|| format!("measure the free space of \"{}\"", data.display()))?;
     if length <= free.0 {
         return Ok(());
     }
@@ -272,8 +271,8 @@ fn units<'c>(data: &Path, contents: &'c Contents, parts: &'c BTreeSet<String>) -
     let own = |path: &str| TABLE.iter().any(|row| row.path == path);
     let paths = contents.files.iter().map(|file| &file.path).chain(contents.folders.iter().map(|folder| &folder.path));
     let tops = paths.filter_map(|path| path.strip_prefix("site/")?.split('/').next().map(str::to_owned));
-    let here = fs::read_dir(data.join(SITE)).doing(|| "list the site's folder".into())?;
-    let here = here.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let here = plain_file::names(&data.join(SITE)).doing(|| "list the site's folder".into())?;
+    let here = here.into_iter().filter_map(|name| name.into_string().ok());
     for name in tops.chain(here) {
         let path = format!("{SITE}/{name}");
         // What the backup looked at and left out is not there because it was left out.

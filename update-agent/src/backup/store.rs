@@ -77,10 +77,9 @@ impl Store {
         if let Some(parent) = self.0.parent() {
             File::open(parent).and_then(|parent| parent.sync_all()).doing(doing)?;
         }
-        let ids = (created..created.saturating_add(1000)).map(id_of);
-        let mut free = ids.map(|id| (self.path(&id), id)).filter(|(path, _)| fs::symlink_metadata(path).is_err());
-        let found = free.next().ok_or(io::ErrorKind::AlreadyExists).doing(|| "name a backup".into())?;
-        Ok((found.1, found.0))
+        let id = free_id(created, |id| self.path(id)).doing(|| "name a backup".into())?;
+        let path = self.path(&id);
+        Ok((id, path))
     }
 
     /// Keeps what is known about one that was written to [`Store::prepare`]'s path.
@@ -95,17 +94,9 @@ impl Store {
 
     /// The names of all of them, the newest first.
     pub fn ids(&self) -> Result<Vec<String>> {
-        let doing = || format!("list \"{}\"", self.0.display());
-        let entries = match fs::read_dir(&self.0) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.doing(doing)?,
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.doing(doing)?.file_name();
-            let id = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
-            ids.extend(id.filter(|id| is_id(id)).map(str::to_owned));
-        }
+        let names = plain_file::names(&self.0).doing(|| format!("list \"{}\"", self.0.display()))?;
+        let ids = names.iter().filter_map(|name| name.to_str()?.strip_suffix(EXTENSION)?.strip_suffix('.'));
+        let mut ids: Vec<String> = ids.filter(|id| is_id(id)).map(str::to_owned).collect();
         ids.sort_by(|a, b| b.cmp(a));
         Ok(ids)
     }
@@ -169,10 +160,9 @@ impl Store {
     pub fn tidy(&self) -> Result<()> {
         let doing = || format!("tidy up \"{}\"", self.0.display());
         let ids = self.ids()?;
-        let Ok(entries) = fs::read_dir(&self.0) else { return Ok(()) };
-        for entry in entries {
-            let path = entry.doing(doing)?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for name in plain_file::names(&self.0).doing(doing)? {
+            let path = self.0.join(&name);
+            let name = name.to_str().unwrap_or_default();
             let lonely = name.strip_suffix(".json").is_some_and(|id| is_id(id) && !ids.iter().any(|one| one == id));
             if lonely || path.extension().is_some_and(|ending| ending == "new") {
                 plain_file::remove_if_there(&path).doing(doing)?;
@@ -209,6 +199,12 @@ pub fn id_of(created: i64) -> String {
     let day = Date::of_unix(created).map_or_else(|| "00000000".into(), |day| day.to_string().replace('-', ""));
     let second = created.rem_euclid(86_400);
     format!("{day}-{:02}{:02}{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The first such name, of this second or one of those after it, whose file is not there.
+pub fn free_id(created: i64, path: impl Fn(&str) -> PathBuf) -> io::Result<String> {
+    let mut ids = (created..created.saturating_add(1000)).map(id_of);
+    ids.find(|id| fs::symlink_metadata(path(id)).is_err()).ok_or_else(|| io::ErrorKind::AlreadyExists.into())
 }
 
 /// Whether this can be the name of a backup: nothing else ever becomes part of a path.

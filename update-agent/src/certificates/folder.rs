@@ -43,17 +43,8 @@ impl Directory {
 
 impl Folder for Directory {
     fn names(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.0) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name().into_string().ok();
-            names.extend(name.filter(|name| !name.ends_with(NEW)));
-        }
-        names.sort();
-        Ok(names)
+        let names = plain_file::names(&self.0)?.into_iter().filter_map(|name| name.into_string().ok());
+        Ok(names.filter(|name| !name.ends_with(NEW)).collect())
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -63,8 +54,8 @@ impl Folder for Directory {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.make()?;
         // What an earlier cut left may hold a key and has another file's name, so nobody would ever replace it.
-        for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
+        for name in plain_file::names(&self.0)? {
+            let path = self.0.join(name);
             if path.extension().is_some_and(|ending| ending == "new") {
                 plain_file::remove_if_there(&path)?;
             }

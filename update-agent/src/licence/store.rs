@@ -44,16 +44,11 @@ impl Directory {
 
 impl Store for Directory {
     fn load(&self) -> io::Result<Vec<(String, io::Result<Vec<u8>>)>> {
-        let entries = match fs::read_dir(&self.0) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut lines: Vec<String> = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            let line = name.to_str().and_then(|name| name.strip_suffix(ENDING));
-            lines.extend(line.filter(|line| check_name("licence", line).is_ok()).map(str::to_owned));
-        }
+        let names = plain_file::names(&self.0)?;
+        let lines = names.iter().filter_map(|name| name.to_str()?.strip_suffix(ENDING));
+        let lines = lines.filter(|line| check_name("licence", line).is_ok());
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        // The ending sorts differently from the end of a name.
         lines.sort();
         lines.truncate(LIMIT);
         let read = |line: String| {
@@ -67,8 +62,8 @@ impl Store for Directory {
         check_name("licence", line).map_err(io::Error::other)?;
         self.make()?;
         // What an earlier cut left has another line's name, or this one's, and is no licence either way.
-        for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
+        for name in plain_file::names(&self.0)? {
+            let path = self.0.join(name);
             if path.extension().is_some_and(|ending| ending == "new") {
                 plain_file::remove_if_there(&path)?;
             }

@@ -5,11 +5,10 @@
 //! something that changed nothing.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{FORMAT, Report};
-use crate::backup::store::id_of;
+use crate::backup::store::free_id;
 use crate::error::{Doing, Result};
 use crate::plain_file;
 
@@ -27,15 +26,9 @@ impl Store {
     }
 
     /// A name for one that begins at this second, seconds since 1970; of two in one second the later one is called a second later.
-    pub fn name(&self, started: u64) -> String {
-        let mut second = i64::try_from(started).unwrap_or(i64::MAX);
-        loop {
-            let id = id_of(second);
-            if !self.file(&id).exists() {
-                return id;
-            }
-            second = second.saturating_add(1);
-        }
+    pub fn name(&self, started: u64) -> Result<String> {
+        let started = i64::try_from(started).unwrap_or(i64::MAX);
+        free_id(started, |id| self.file(id)).doing(|| "name a report".into())
     }
 
     /// Keeps one, and removes the oldest when there are too many. Durable on return.
@@ -66,16 +59,9 @@ impl Store {
     }
 
     fn ids(&self) -> Result<Vec<String>> {
-        let doing = || format!("list \"{}\"", self.0.display());
-        let entries = match fs::read_dir(&self.0) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.doing(doing)?,
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.doing(doing)?.file_name();
-            ids.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
-        }
+        let names = plain_file::names(&self.0).doing(|| format!("list \"{}\"", self.0.display()))?;
+        let ids = names.iter().filter_map(|name| name.to_str()?.strip_suffix(".json"));
+        let mut ids: Vec<String> = ids.map(str::to_owned).collect();
         ids.sort_by(|a, b| b.cmp(a));
         Ok(ids)
     }

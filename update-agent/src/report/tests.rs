@@ -85,9 +85,9 @@ fn the_newest_fifty_are_kept_and_two_in_one_second_have_two_names() {
     let store = store::Store::new(folder.path());
     assert_eq!(store.all().unwrap(), []);
     for second in 0..52 {
-        store.save(&report(&store.name(1_795_435_200 + second))).unwrap();
+        store.save(&report(&store.name(1_795_435_200 + second).unwrap())).unwrap();
     }
-    assert_eq!(store.name(1_795_435_200 + 51), "20261123-120052", "the one before has its name");
+    assert_eq!(store.name(1_795_435_200 + 51).unwrap(), "20261123-120052", "the one before has its name");
     let all = store.all().unwrap();
     assert_eq!((all.len(), all[0].id.as_str(), all[49].id.as_str()), (50, "20261123-120051", "20261123-120002"));
     std::fs::write(folder.path().join("bulkhead/reports/20261123-120051.json"), "{").unwrap();

@@ -18,7 +18,12 @@ use crate::workplace::now;
 impl Desk {
     /// Begins one. What cannot be written down must not keep anything from being installed; it is said in the log.
     pub(super) fn begin_report(&self, asked: &Package, package: &PackageFile, by: &str) -> Option<Report> {
-        let facts = self.look().and_then(|workplace| workplace.agent(&silent).facts()).ok()?;
+        let begun = self.begun_report(asked, package, by);
+        begun.map_err(|problem| log(&format!("there is no report of this installation: {problem}"))).ok()
+    }
+
+    fn begun_report(&self, asked: &Package, package: &PackageFile, by: &str) -> Result<Report> {
+        let facts = self.look()?.agent(&silent).facts()?;
         let manifest = package.verified().manifest();
         let running = match manifest.kind {
             formats::manifest::Kind::Base => facts.home(),
@@ -36,7 +41,7 @@ impl Desk {
             package.notes().lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
         let report = Report {
             format: FORMAT,
-            id: self.reports_kept().name(started),
+            id: self.reports_kept().name(started)?,
             by: by.into(),
             release: Release::from(manifest),
             before: running.map(Release::from),
@@ -48,10 +53,8 @@ impl Desk {
             end: None,
             checks: Value::Null,
         };
-        let kept = self.reports_kept().save(&report);
-        kept.map_err(|problem| log(&format!("there is no report of this installation: {problem}")))
-            .ok()
-            .map(|()| report)
+        self.reports_kept().save(&report)?;
+        Ok(report)
     }
 
     /// Writes down what came of the work.

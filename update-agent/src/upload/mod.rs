@@ -227,8 +227,8 @@ impl Uploads {
         if !fs::symlink_metadata(&self.0).doing(doing)?.is_dir() {
             return Err(io::Error::other("it is no directory")).doing(doing);
         }
-        for entry in fs::read_dir(&self.0).doing(doing)? {
-            let path = entry.doing(doing)?.path();
+        for name in plain_file::names(&self.0).doing(doing)? {
+            let path = self.0.join(name);
             let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             let stale = || fs::symlink_metadata(self.part(id)).map_or(true, |part| part.modified().is_ok_and(old));
             match path.extension().and_then(|ending| ending.to_str()) {
@@ -255,9 +255,7 @@ impl Uploads {
         if order.length > LONGEST.0 {
             return Err(Trouble::TooLong { length: Bytes(order.length), most: LONGEST }.into());
         }
-        let space = nix::sys::statvfs::statvfs(&self.0)
-            .doing(|| format!("measure the free space of \"{}\"", self.0.display()))?;
-        let free = Bytes(space.blocks_available().saturating_mul(space.fragment_size()));
+        let free = plain_file::free(&self.0).doing(|| format!("measure the free space of \"{}\"", self.0.display()))?;
         // Others were promised the room they still need.
         let promised = others.iter().fold(0_u64, |sum, (id, record)| {
             let have = fs::symlink_metadata(self.part(id)).map_or(0, |part| part.len());
@@ -278,19 +276,10 @@ impl Uploads {
     }
 
     fn all(&self) -> Result<Vec<(String, Record)>> {
-        let doing = || format!("list \"{}\"", self.0.display());
-        let entries = match fs::read_dir(&self.0) {
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.doing(doing)?,
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let name = entry.doing(doing)?.file_name();
-            let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            all.extend(id.and_then(|id| Some((id.to_owned(), self.record(id)?))));
-        }
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(all)
+        let names = plain_file::names(&self.0).doing(|| format!("list \"{}\"", self.0.display()))?;
+        // Their names are of one length, and in order as those of their files are.
+        let ids = names.iter().filter_map(|name| name.to_str()?.strip_suffix(".json"));
+        Ok(ids.filter_map(|id| Some((id.to_owned(), self.record(id)?))).collect())
     }
 
     fn record(&self, id: &str) -> Option<Record> {
