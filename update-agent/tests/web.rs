@@ -72,6 +72,37 @@ fn every_page_is_there_in_both_languages_and_may_run_nothing_but_the_consoles_ow
 }
 
 #[test]
+fn every_answer_says_what_a_browser_may_do_with_it_also_a_refusal() {
+    let console = Console::new();
+    console.claim();
+    let long = console.directory.path().join("long");
+    // One byte too many, so that nothing is left unread and the answer always arrives.
+    fs::write(&long, vec![b'x'; (64 << 10) + 1]).unwrap();
+    let long = format!("@{}", long.display());
+    for (status, arguments) in [
+        (200, &["/status"][..]),
+        (200, &["/static/console.js"]),
+        (401, &["/v1/status"]),
+        (403, &["/do/check", "--data", "proof=none"]),
+        (404, &["/no-such-page"]),
+        (405, &["/status", "--request", "DELETE"]),
+        (413, &["/do/check", "--header", "Expect:", "--data-binary", &long]),
+    ] {
+        let answer = console.curl(arguments);
+        assert_eq!(answer.status, status, "{arguments:?}");
+        for header in [
+            "content-security-policy: default-src 'none'",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+            "x-frame-options: deny",
+        ] {
+            assert!(answer.head.contains(header), "{arguments:?} without {header}: {}", answer.head);
+        }
+    }
+}
+
+#[test]
 fn a_form_that_was_not_on_a_page_of_the_session_changes_nothing() {
     let console = Console::new();
     console.claim();
@@ -176,6 +207,9 @@ fn an_update_is_installed_from_the_page_and_shown_while_it_is() {
         "{report}"
     );
     assert!(report["result"]["phases"].as_array().is_some_and(|phases| !phases.is_empty()), "{report}");
+    let findings = report["preflight"]["findings"].as_array().unwrap();
+    let at_work = findings.iter().find(|finding| finding["id"] == "at-work").unwrap();
+    assert_eq!(at_work["verdict"], "green", "an installation is not in its own way: {report}");
     assert_eq!(report["notes"], "What is new.");
     assert_eq!(console.curl(&["/download/report/19700101-000000"]).status, 404);
 }

@@ -1,7 +1,8 @@
 //! Backups: what belongs into one, making and keeping them, looking into them, and putting one back.
 //!
 //! [`table`] says of every path on the data partition whether it is in a backup, of what, and why not; [`collect`] goes through the
-//! partition by it; [`make`] writes the file; [`store`] keeps files on the appliance; [`unpack`] reads one, checked to its end, beside what is
+//! partition by it; [`make`] writes the file; [`store`] keeps files on the appliance, and [`standing`] says how they stand to what is set now;
+//! [`unpack`] reads one, checked to its end, beside what is
 //! in use; [`restore`] puts it in place, finished or taken back after a power cut. What the bytes mean is said in [`formats::backup`].
 //!
 //! Nothing secret is kept for backups that are made by themselves, unless the operator wants so: they are encrypted for public keys.
@@ -11,6 +12,7 @@ pub mod make;
 pub mod prepare;
 pub mod restore;
 pub mod setting;
+pub mod standing;
 pub mod store;
 pub mod table;
 mod trouble;

@@ -114,7 +114,7 @@ impl Desk {
             Request::Check => self.begin("check", by, |desk, _, _| desk.check()),
             Request::Updates => facts(value(&self.updates()?)?),
             Request::Plan(wanted) => facts(value(&self.plan(&wanted)?)?),
-            Request::Preflight(intent) => facts(value(&self.preflight(&intent)?)?),
+            Request::Preflight(intent) => facts(value(&self.preflight(&intent, &self.look()?, None)?)?),
             Request::DownloadKey => facts(value(&self.download_key()?)?),
             Request::Texts(wanted) => self.begin("texts", by, move |desk, _, _| desk.fetch_texts(&wanted)),
             Request::Notes(wanted) => facts(value(&self.notes(&wanted)?)?),

@@ -23,20 +23,27 @@ impl Desk {
     /// What servers of this appliance show to their clients, by name and address. To be asked again now and then: [`Serving::change`] says
     /// whether there is something new, for example because the appliance has another address.
     pub fn serving(&self) -> Result<Serving> {
-        let facts = self.look()?.agent(&silent).facts()?;
+        self.serving_of(&self.look()?.agent(&silent).facts()?)
+    }
+
+    fn serving_of(&self, facts: &Facts) -> Result<Serving> {
         let site = facts.site_info().map(|site| site.hostname.clone());
         let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let names = Names::new(site.into_iter().chain([own.trim().to_owned()]), bare_addresses());
-        self.certificates.serving(&names, self.clock(&facts).now())
+        self.certificates.serving(&names, self.clock(facts).now())
     }
 
     /// Everything that is here.
     pub(super) fn certificates(&self) -> Result<Listing> {
+        self.certificates_of(&self.look()?.agent(&silent).facts()?)
+    }
+
+    /// Everything that is here, of an appliance with these facts.
+    pub(super) fn certificates_of(&self, facts: &Facts) -> Result<Listing> {
         // So that the list has what is shown where nothing is bound.
-        self.serving()?;
-        let facts = self.look()?.agent(&silent).facts()?;
+        self.serving_of(facts)?;
         let site = facts.site_info().map(|site| site.hostname.clone());
-        self.certificates.listing(site.as_deref(), &self.light(&facts, &[]))
+        self.certificates.listing(site.as_deref(), &self.light(facts, &[]))
     }
 
     /// Takes one in, or says what would be.

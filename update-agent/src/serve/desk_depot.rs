@@ -54,7 +54,11 @@ impl Desk {
 
     /// The way to what is wanted.
     pub(super) fn plan(&self, wanted: &Wanted) -> Result<Way> {
-        let (_, inventory, workplace, clock) = self.place_in_fleet()?;
+        self.plan_at(&self.look()?, wanted)
+    }
+
+    pub(super) fn plan_at(&self, workplace: &Workplace, wanted: &Wanted) -> Result<Way> {
+        let (_, inventory, clock) = self.in_fleet(workplace)?;
         let way = offer::way(&self.depot.known()?.catalogue, &inventory, wanted, clock.now())?;
         let facts = workplace.agent(&silent).facts()?;
         let mut way = way.estimated(facts.rates());
@@ -77,16 +81,20 @@ impl Desk {
     }
 
     pub(super) fn place_in_fleet(&self) -> Result<(Setting, Inventory, Workplace, Clock)> {
-        let setting = self.depot.setting()?;
         let workplace = self.look()?;
-        let (facts, licences) = {
-            let agent = workplace.agent(&silent);
-            (agent.facts()?, agent.licences(&self.licence_store())?)
-        };
+        let (setting, inventory, clock) = self.in_fleet(&workplace)?;
+        Ok((setting, inventory, workplace, clock))
+    }
+
+    /// What a depot is asked for, and by which clock, seen from this disk.
+    pub(super) fn in_fleet(&self, workplace: &Workplace) -> Result<(Setting, Inventory, Clock)> {
+        let setting = self.depot.setting()?;
+        let agent = workplace.agent(&silent);
+        let (facts, licences) = (agent.facts()?, agent.licences(&self.licence_store())?);
         let model = if workplace.is_image() { None } else { firmware_model() };
         let clock = self.clock(&facts);
         let inventory = offer::inventory(&facts, &setting, self.depot.appliance()?, model, &licences, clock)?;
-        Ok((setting, inventory, workplace, clock))
+        Ok((setting, inventory, clock))
     }
 
     /// What time it is, as far as that is known.
@@ -96,7 +104,11 @@ impl Desk {
 
     /// The packages that are staged.
     pub(super) fn staged(&self) -> Result<Vec<Staged>> {
-        self.staging().list(&self.package_trust(self.look()?.trust())?, &self.program)
+        self.staged_at(&self.look()?)
+    }
+
+    pub(super) fn staged_at(&self, workplace: &Workplace) -> Result<Vec<Staged>> {
+        self.staging().list(&self.package_trust(workplace.trust())?, &self.program)
     }
 
     /// Whom to believe about packages: the newest the depot's roles name, else those the base was built with. Whether development builds

@@ -55,7 +55,7 @@ impl Desk {
         let (file, name) = self.opened(&order.package)?;
         // Before the disk is taken: a slow or hostile package must not keep the overseer from judging what is on trial.
         let package = self.read(file, &name)?;
-        let report = self.begin_report(&order.package, &package, &by);
+        let report = self.begin_report(&order.package, &package, &by, hand);
         let (done, down) = match self.install_read(order, package, by, hand, still) {
             Ok((steps, down)) => (Ok(steps), down),
             Err(problem) => (Err(problem), None),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::desk::Desk;
 use crate::api::{Intent, Package, Problem, Wanted};
 use crate::backup::setting;
+use crate::backup::standing::State;
 use crate::certificates;
 use crate::command::install::firmware_model;
 use crate::depot::offer;
@@ -22,6 +23,7 @@ use crate::lifecycle::{Facts, Model, may_replace, silent};
 use crate::preflight::{Backup, Finding, Impact, Seen, Space, Verdict, What, impact, judge, offers_backup, worst};
 use crate::source::PackageFile;
 use crate::upgrade::outlook::rest;
+use crate::workplace::Workplace;
 
 /// What is to be known before an installation.
 #[derive(Debug, Clone, Serialize)]
@@ -72,21 +74,20 @@ struct Subject {
     effects: Effects,
     /// The name of the last site in it.
     host: Option<String>,
+    /// Licence terms: in the end those that nobody accepted yet.
     terms: Vec<(String, Digest)>,
 }
 
 impl Desk {
-    /// Looks at everything.
-    pub(super) fn preflight(&self, intent: &Intent) -> Result<Preflight> {
-        let facts = self.look()?.agent(&silent).facts()?;
-        let subject = match intent {
-            Intent::Way(wanted) => self.whole_way(wanted, &facts)?,
-            Intent::Package(package) => self.one_package(package, &facts)?,
+    /// Looks at everything from this disk. `own`: the number of the job that asks, which is not in its own way.
+    pub(super) fn preflight(&self, intent: &Intent, workplace: &Workplace, own: Option<u64>) -> Result<Preflight> {
+        let facts = workplace.agent(&silent).facts()?;
+        let mut subject = match intent {
+            Intent::Way(wanted) => self.whole_way(wanted, &facts, workplace)?,
+            Intent::Package(package) => self.one_package(package, &facts, workplace)?,
         };
-        let open = |(_, digest): &&(String, Digest)| !facts.history.accepted(*digest);
-        let terms: Vec<(String, Digest)> = subject.terms.iter().filter(open).cloned().collect();
-        let backup = self.newest_backup()?;
-        let seen = self.seen_before(&subject, &facts, backup, &terms)?;
+        subject.terms.retain(|(_, digest)| !facts.history.accepted(*digest));
+        let seen = self.seen_before(&subject, &facts, workplace, own)?;
         let findings = judge(&seen);
         let offered = offers_backup(&seen.backup);
         Ok(Preflight {
@@ -98,7 +99,7 @@ impl Desk {
             seconds: subject.seconds,
             impact: impact(&subject.effects, self.people.sessions(), facts.active_site().is_some()),
             effects: subject.effects,
-            terms: terms.into_iter().map(|(release, digest)| Terms { release, digest }).collect(),
+            terms: subject.terms.into_iter().map(|(release, digest)| Terms { release, digest }).collect(),
             backup: match seen.backup.before {
                 BeforeUpdates::No => false,
                 BeforeUpdates::Make => seen.backup.can_encrypt,
@@ -108,17 +109,11 @@ impl Desk {
         })
     }
 
-    fn seen_before(
-        &self,
-        subject: &Subject,
-        facts: &Facts,
-        backup: Backup,
-        terms: &[(String, Digest)],
-    ) -> Result<Seen> {
+    fn seen_before(&self, subject: &Subject, facts: &Facts, workplace: &Workplace, own: Option<u64>) -> Result<Seen> {
         let clock = self.clock(facts);
         let setting = self.depot.setting()?;
-        let working = self.jobs.last().filter(|job| job.result.is_none());
-        let upgrade = match self.none_under_way(&self.look()?) {
+        let working = self.jobs.last().filter(|job| job.result.is_none() && Some(job.id) != own);
+        let upgrade = match self.none_under_way(workplace) {
             Err(Error::UpgradeUnderWay(summary)) => Some(summary),
             none => none.map(|()| None)?,
         };
@@ -131,33 +126,32 @@ impl Desk {
                 .map(|(free, reserve)| Space { fetch: subject.fetch, reserve, free })
                 .map_err(|problem| problem.to_string()),
             clock,
-            backup,
-            unsaved: self.unsaved_certificates(),
+            backup: self.newest_backup()?,
+            unsaved: self.unsaved_certificates(facts),
             coverage: subject.host.as_ref().map(|host| self.coverage(host, facts)),
             job: working.map(|job| format!("{} (job {}, for {})", job.what, job.id, job.by)),
             rest: rest(facts),
             upgrade,
             window: setting.window.is_some().then(|| admitted(&setting, clock, subject.needs)),
-            terms: terms.iter().map(|(release, _)| release.clone()).collect(),
+            terms: subject.terms.iter().map(|(release, _)| release.clone()).collect(),
         })
     }
 
     fn newest_backup(&self) -> Result<Backup> {
         let standing = self.backup_standing()?;
-        let text = |field: &str| standing.get(field).and_then(|text| text.as_str()).unwrap_or_default().to_owned();
         let setting = setting::load(&self.data)?;
         Ok(Backup {
-            current: text("state") == "current",
-            sentence: text("sentence"),
+            current: standing.state == State::Current,
+            sentence: standing.sentence,
             before: setting.before_updates,
             can_encrypt: setting.can_encrypt(),
         })
     }
 
     /// Of those that are shown to clients.
-    fn unsaved_certificates(&self) -> Vec<String> {
+    fn unsaved_certificates(&self, facts: &Facts) -> Vec<String> {
         // A preflight finds out what it can; a store that cannot be read is said by the list of certificates.
-        let listed = self.certificates().map(|listing| listing.certificates).unwrap_or_default();
+        let listed = self.certificates_of(facts).map(|listing| listing.certificates).unwrap_or_default();
         let unsaved = |one: &&certificates::listing::Listed| {
             one.findings.iter().any(|finding| finding.code == certificates::FindingKind::NotExported)
         };
@@ -170,7 +164,7 @@ impl Desk {
         listed.iter().filter(unsaved).map(sentence).collect()
     }
 
-    fn one_package(&self, package: &Package, facts: &Facts) -> Result<Subject> {
+    fn one_package(&self, package: &Package, facts: &Facts, workplace: &Workplace) -> Result<Subject> {
         if let Package::Depot(id) = package {
             let known = self.depot.known()?;
             let entry = known
@@ -178,32 +172,31 @@ impl Desk {
                 .entries()
                 .get(id)
                 .ok_or_else(|| Error::from(crate::depot::Trouble::NotInDepot(id.clone())))?;
-            if let Some(staged) = self.staged()?.into_iter().find(|one| one.is(entry)) {
-                let here = self.package_here(&Package::Staged(staged.id), facts)?;
-                return Ok(Subject { suits: here.suits.and_then(|()| self.offered(entry, facts)), ..here });
+            if let Some(staged) = self.staged_at(workplace)?.into_iter().find(|one| one.is(entry)) {
+                let here = self.package_here(&Package::Staged(staged.id), facts, workplace)?;
+                return Ok(Subject { suits: here.suits.and_then(|()| self.offered(entry, facts, workplace)), ..here });
             }
             let target = known.depot.target(&id.target());
             let fetch = target.map_or(entry.size, |target| self.staging().missing(target.digest, target.length));
-            return Ok(Subject { suits: self.offered(entry, facts), ..of_entry(entry, fetch, facts) });
+            return Ok(Subject { suits: self.offered(entry, facts, workplace), ..of_entry(entry, fetch, facts) });
         }
-        self.package_here(package, facts)
+        self.package_here(package, facts, workplace)
     }
 
     /// Refused as it would be by what the depot says.
-    fn offered(&self, entry: &Entry, facts: &Facts) -> Result<()> {
-        let (_, inventory, _, clock) = self.place_in_fleet()?;
+    fn offered(&self, entry: &Entry, facts: &Facts, workplace: &Workplace) -> Result<()> {
+        let (_, inventory, clock) = self.in_fleet(workplace)?;
         offer::wanted(&self.depot.known()?.catalogue, &inventory, &entry.id(), true, clock.now())?;
         Ok(may_replace(facts, entry.kind, entry.build_id)?)
     }
 
-    fn package_here(&self, package: &Package, facts: &Facts) -> Result<Subject> {
+    fn package_here(&self, package: &Package, facts: &Facts, workplace: &Workplace) -> Result<Subject> {
         if let Package::File(path) = package
             && super::desk_bundle::bundle(path)?.is_some()
         {
             return Err(Error::Usage("a path bundle is looked at once it is staged: \"update-agent stage\"".into()));
         }
         let (file, name) = self.opened(package)?;
-        let workplace = self.look()?;
         let package = PackageFile::glance(file, &name, &self.package_trust(workplace.trust())?, &self.program)?;
         let firmware = if workplace.is_image() { None } else { firmware_model() };
         let model = Model { said: None, firmware };
@@ -220,12 +213,12 @@ impl Desk {
         })
     }
 
-    fn whole_way(&self, wanted: &Wanted, facts: &Facts) -> Result<Subject> {
+    fn whole_way(&self, wanted: &Wanted, facts: &Facts, workplace: &Workplace) -> Result<Subject> {
         let known = self.depot.known()?;
         let entries = known.catalogue.entries();
-        let way = self.plan(wanted)?;
+        let way = self.plan_at(workplace, wanted)?;
         let steps: Vec<&Entry> = way.plan.steps.iter().filter_map(|step| entries.get(&step.package)).collect();
-        let staged = self.staged()?;
+        let staged = self.staged_at(workplace)?;
         let missing = steps.iter().filter(|entry| !staged.iter().any(|one| one.is(entry)));
         let missing = missing.map(|entry| match known.depot.target(&entry.id().target()) {
             Some(target) => self.staging().missing(target.digest, target.length).0,

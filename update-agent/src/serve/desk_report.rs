@@ -17,25 +17,21 @@ use crate::workplace::now;
 
 impl Desk {
     /// Begins one. What cannot be written down must not keep anything from being installed; it is said in the log.
-    pub(super) fn begin_report(&self, asked: &Package, package: &PackageFile, by: &str) -> Option<Report> {
-        let begun = self.begun_report(asked, package, by);
+    pub(super) fn begin_report(&self, asked: &Package, package: &PackageFile, by: &str, hand: &Hand) -> Option<Report> {
+        let begun = self.begun_report(asked, package, by, hand);
         begun.map_err(|problem| log(&format!("there is no report of this installation: {problem}"))).ok()
     }
 
-    fn begun_report(&self, asked: &Package, package: &PackageFile, by: &str) -> Result<Report> {
-        let facts = self.look()?.agent(&silent).facts()?;
+    fn begun_report(&self, asked: &Package, package: &PackageFile, by: &str, hand: &Hand) -> Result<Report> {
+        let workplace = self.look()?;
+        let facts = workplace.agent(&silent).facts()?;
         let manifest = package.verified().manifest();
         let running = match manifest.kind {
             formats::manifest::Kind::Base => facts.home(),
             formats::manifest::Kind::Site => facts.active_site().and_then(|slot| facts.site.get(slot).manifest()),
             formats::manifest::Kind::Licence => None,
         };
-        let found = self.preflight(&Intent::Package(asked.clone())).and_then(|found| value(&found));
-        let mut preflight = found.unwrap_or_default();
-        // What is at work is this installation.
-        if let Some(findings) = preflight.get_mut("findings").and_then(Value::as_array_mut) {
-            findings.retain(|finding| finding.get("id").and_then(Value::as_str) != Some("at-work"));
-        }
+        let preflight = self.preflight(&Intent::Package(asked.clone()), &workplace, Some(hand.id()));
         let started = now();
         let heading =
             package.notes().lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
@@ -48,7 +44,7 @@ impl Desk {
             notes: heading.map(|line| line.chars().take(LONGEST).collect()),
             started,
             after: facts.history.newest(),
-            preflight,
+            preflight: preflight.and_then(|found| value(&found)).unwrap_or_default(),
             result: None,
             end: None,
             checks: Value::Null,

@@ -114,6 +114,11 @@ impl Jobs {
 }
 
 impl Hand {
+    /// The number of its job.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Tells how far it is.
     pub fn show(&self, phase: Phase, done: Bytes, of: Bytes) {
         let mut entry = self.jobs.entry();

@@ -19,6 +19,7 @@ mod desk_mail;
 mod desk_notes;
 mod desk_preflight;
 mod desk_report;
+mod desk_restore;
 mod desk_staged;
 mod desk_support;
 mod desk_upgrade;

@@ -40,14 +40,18 @@ use crate::secret::Secret;
 
 type Answered = Response<Content>;
 
-/// Answers it.
+/// Answers it. Whatever the answer is, it has the headers that protect its reader.
 pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &Arc<Shared>) -> Answered {
+    let mut answer = unguarded(request, source, shared).await;
+    guard(&mut answer);
+    answer
+}
+
+async fn unguarded(request: Request<Incoming>, source: IpAddr, shared: &Arc<Shared>) -> Answered {
     let (head, body) = request.into_parts();
     let visit = Visit::new(&head, source, shared);
     if head.method == Method::POST && upload::takes(head.uri.path()) {
-        let mut answer = visit.upload(&head, body).await;
-        guard(&mut answer);
-        return answer;
+        return visit.upload(&head, body).await;
     }
     let limit = visit.room(&head).await;
     let _room = if limit > MAX_BODY { shared.files.acquire().await.ok() } else { None };
@@ -56,16 +60,14 @@ pub(super) async fn answer(request: Request<Incoming>, source: IpAddr, shared: &
         Ok(Err(_)) => return text(413, "text/plain; charset=utf-8", "a body that is too long\n"),
         Err(_) => return text(408, "text/plain; charset=utf-8", "the body did not arrive in time\n"),
     };
-    let mut answer = match head.uri.path() {
+    match head.uri.path() {
         "/static/console.css" => text(200, "text/css; charset=utf-8", page::STYLE),
         "/static/console.js" => text(200, "text/javascript; charset=utf-8", page::SCRIPT),
         path if path.starts_with("/v1/") => visit.program(&head, &body).await,
         path if head.method == Method::GET => visit.look(path, head.uri.query().unwrap_or_default()).await,
         path if head.method == Method::POST => visit.send(path, &head.headers, &body).await,
         _ => text(405, "text/plain; charset=utf-8", "this is looked at or sent\n"),
-    };
-    guard(&mut answer);
-    answer
+    }
 }
 
 /// Somebody's request: who they say they are and how they want it.
