@@ -47,6 +47,7 @@ mod named_file;
 pub mod network;
 pub mod notes;
 mod plain_file;
+pub mod power;
 pub mod preflight;
 pub mod reader;
 pub mod report;

@@ -33,6 +33,10 @@ enum Command {
     Commit(simple::Commit),
     /// Go back to the release before, or take back what waits for a restart
     Rollback(simple::Rollback),
+    /// Restart the appliance, unless something is at work on it
+    Restart(simple::Down),
+    /// Turn the appliance off, unless something is at work on it
+    Shutdown(simple::Down),
     /// List what was installed and how it ended
     History(history::Options),
     /// Say what came of installations, with what was found before them
@@ -122,6 +126,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Preflight(options) => preflight::run(options),
         Command::Commit(options) => simple::commit(options),
         Command::Rollback(options) => simple::rollback(options),
+        Command::Restart(options) => simple::restart(options),
+        Command::Shutdown(options) => simple::shutdown(options),
         Command::History(options) => history::run(options),
         Command::Report(options) => report::run(options),
         Command::FactoryReset(options) => factory_reset::run(options),

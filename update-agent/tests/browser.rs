@@ -44,7 +44,7 @@ fn an_administrator_claims_looks_at_every_page_and_installs_with_the_script_and_
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     let count = std::fs::read_dir(&pictures).unwrap().count();
-    assert!(count >= 68, "{count} pictures: {told}");
+    assert!(count >= 72, "{count} pictures: {told}");
     assert_eq!(sink.letters().len(), 1, "the test of the page Mail");
     assert!(console.desk.people.log().unwrap().lines.iter().any(|line| line.action == "install"));
 }

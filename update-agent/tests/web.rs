@@ -144,20 +144,29 @@ fn each_role_may_do_what_it_may_and_refusals_are_written_down() {
     }
     console.sign_out();
     assert_eq!(console.sign_in("viewer", PASSWORD).status, 303);
-    for (action, status) in
-        [("check", 403), ("restart", 403), ("factory-reset", 400), ("network", 403), ("remove-account", 403)]
-    {
+    for (action, status) in [
+        ("check", 403),
+        ("restart", 403),
+        ("shutdown", 403),
+        ("factory-reset", 400),
+        ("network", 403),
+        ("remove-account", 403),
+    ] {
         let answer = console.form("/status", &format!("/do/{action}"), &[("name", "anna")]);
         assert_eq!(answer.status, status, "{action}: {}", answer.body);
     }
-    assert!(!console.curl(&["/status"]).body.contains("/confirm?what=restart"));
+    let status = console.curl(&["/status"]).body;
+    assert!(!status.contains("/confirm?what=restart") && !status.contains("/confirm?what=shutdown"), "{status}");
     assert_eq!(console.curl(&["/audit"]).status, 200);
     assert!(console.curl(&["/audit"]).body.contains("not-allowed"));
     let log = console.desk.people.log().unwrap();
     assert!(log.broken.is_none());
     let refused: Vec<&str> =
         log.lines.iter().filter(|line| line.outcome == "not-allowed").map(|line| line.action.as_str()).collect();
-    assert!(["check", "restart", "network", "accounts"].iter().all(|one| refused.contains(one)), "{refused:?}");
+    assert!(
+        ["check", "restart", "shutdown", "network", "accounts"].iter().all(|one| refused.contains(one)),
+        "{refused:?}"
+    );
     console.sign_out();
     assert_eq!(console.sign_in("operator", PASSWORD).status, 303);
     assert_eq!(console.form("/status", "/do/rollback", &[]).status, 303);
@@ -249,6 +258,7 @@ fn a_restart_and_a_way_back_are_asked_about_with_what_starts_next_and_who_is_sig
     assert!(!status.contains("/do/restart") && !status.contains("/do/rollback"), "{status}");
     for (what, form, wanted) in [
         ("restart", "/do/restart", "yours among them</dt><dd>1</dd>"),
+        ("shutdown", "/do/shutdown", "yours among them</dt><dd>1</dd>"),
         ("rollback", "/do/rollback", "No session of the console ends"),
         ("rollback-site", "/do/rollback", "name=\"site\" value=\"yes\""),
     ] {
@@ -258,7 +268,48 @@ fn a_restart_and_a_way_back_are_asked_about_with_what_starts_next_and_who_is_sig
     }
     let restart = console.curl(&["/confirm?what=restart"]).body;
     assert!(restart.contains("After the restart</dt><dd>demo-base 1.0.0"), "{restart}");
+    let shutdown = console.curl(&["/confirm?what=shutdown", "--header", "Accept-Language: de"]).body;
+    assert!(shutdown.contains("Nach dem Einschalten</dt><dd>demo-base 1.0.0"), "{shutdown}");
+    assert!(shutdown.contains("bis jemand es wieder einschaltet"), "{shutdown}");
     assert!(!console.curl(&["/confirm?what=format"]).body.contains("/do/"), "nothing else is asked");
+}
+
+#[test]
+fn a_shut_down_is_refused_while_something_is_at_work_and_turns_the_appliance_off_afterwards() {
+    let console = Console::new();
+    console.claim();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let slow = move |_: &update_agent::serve::job::Hand| {
+        wait.recv().unwrap();
+        Ok(Vec::new())
+    };
+    console.desk.jobs.begin("install", "user 0".into(), update_agent::serve::job::For::Somebody, slow).unwrap();
+    let question = "/confirm?what=shutdown";
+    let refused = console.form(question, "/do/shutdown", &[]);
+    assert!(refused.status == 409 && refused.body.contains("busy"), "{} {}", refused.status, refused.body);
+    let told = || format!("{:?}", console.desk.power);
+    assert!(!told().contains("PowerOff"), "{}", told());
+    go.send(()).unwrap();
+    let ended = || {
+        let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let job = console.desk.jobs.last().unwrap();
+            if job.result.is_some() {
+                return job;
+            }
+            assert!(std::time::Instant::now() < until, "{job:?}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    assert_eq!(ended().what, "install");
+    assert_eq!(console.form(question, "/do/shutdown", &[]).status, 303);
+    let job = ended();
+    assert!(job.what == "shutdown" && format!("{:?}", job.result).contains("turning off"), "{job:?}");
+    assert!(told().contains("[PowerOff]"), "{}", told());
+    let log = console.desk.people.log().unwrap();
+    let outcomes: Vec<&str> =
+        log.lines.iter().filter(|line| line.action == "shutdown").map(|line| line.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["busy", "begun"]);
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub enum Request {
     Rollback(Rollback),
     /// Restart the machine.
     Restart,
+    /// Turn it off.
+    Shutdown,
     /// Run the health checks now.
     Health,
     /// Destroy everything on the data partition at the next start, which follows at once.

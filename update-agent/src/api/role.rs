@@ -64,6 +64,7 @@ pub fn rule(request: &Request) -> Rule {
             (Operator, Some("rollback"), if order.site { "site".into() } else { "base".into() })
         }
         Request::Restart => (Operator, Some("restart"), String::new()),
+        Request::Shutdown => (Operator, Some("shutdown"), String::new()),
         Request::TestMail => (Operator, Some("test-mail"), String::new()),
         Request::FactoryReset(_) => (Administrator, Some("factory-reset"), String::new()),
         Request::CancelReset => (Administrator, Some("cancel-factory-reset"), String::new()),

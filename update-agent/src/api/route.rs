@@ -19,7 +19,7 @@ pub struct Route {
 }
 
 /// All of them.
-pub const ROUTES: [Route; 59] = [
+pub const ROUTES: [Route; 60] = [
     Route { method: "GET", path: "/v1/status", request: |_, _| Ok(Request::Status) },
     Route { method: "GET", path: "/v1/history", request: |_, _| Ok(Request::History) },
     Route { method: "GET", path: "/v1/reports", request: |_, _| Ok(Request::Reports) },
@@ -135,6 +135,7 @@ pub const ROUTES: [Route; 59] = [
         request: |_, body| json::<FinishUpload>(body).map(Request::FinishUpload),
     },
     Route { method: "POST", path: "/v1/restart", request: |_, body| empty(body, Request::Restart) },
+    Route { method: "POST", path: "/v1/shutdown", request: |_, body| empty(body, Request::Shutdown) },
 ];
 
 /// Longest body in bytes of a request for this.
@@ -203,6 +204,8 @@ mod tests {
             ("POST", "/v1/install", r#"{"package":{"file":"/a"},"accept-eulas":true}"#, 400),
             ("POST", "/v1/commit", r#"{"force":true}"#, 400),
             ("POST", "/v1/rollback", "site", 400),
+            ("POST", "/v1/shutdown", r#"{"now":true}"#, 400),
+            ("GET", "/v1/shutdown", "", 405),
             ("POST", "/v1/network", r#"{"method":"magic"}"#, 400),
         ] {
             assert_eq!(status(method, path, body), Err(wanted), "{method} {path} {body}");

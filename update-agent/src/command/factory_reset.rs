@@ -7,12 +7,12 @@ use formats::Guid;
 use formats::reset_record::Then;
 use nix::unistd::Uid;
 
-use super::install::restart;
 use super::progress::Bar;
 use super::{concluded, say};
 use crate::api;
 use crate::error::{At, Doing, Error, Result};
 use crate::lifecycle::{ResetRequest, silent};
+use crate::power::restart;
 use crate::slot::{Phase, Progress};
 use crate::workplace::{self, Access, Workplace};
 

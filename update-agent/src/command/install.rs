@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::progress::Bar;
 use super::{concluded, say};
@@ -140,15 +139,6 @@ fn normalized(name: &str) -> String {
         }
     }
     model.trim_end_matches('-').to_owned()
-}
-
-/// Restarts the machine in an orderly way.
-pub(crate) fn restart() -> Result<()> {
-    let done = Command::new("reboot").status().doing(|| "start \"reboot\"".into())?;
-    if done.success() {
-        return Ok(());
-    }
-    Err(std::io::Error::other(format!("\"reboot\" ended with {done}; restart by hand"))).doing(|| "restart".into())
 }
 
 #[cfg(test)]

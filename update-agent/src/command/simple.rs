@@ -1,4 +1,4 @@
-//! `commit` and `rollback`: one decision each, everything else is the lifecycle's.
+//! `commit` and `rollback`: one decision each, everything else is the lifecycle's. `restart` and `shutdown`: none at all.
 
 use formats::manifest::Kind;
 use serde_json::json;
@@ -28,6 +28,23 @@ pub struct Rollback {
     place: workplace::Place,
     #[command(flatten)]
     agent: super::Agent,
+}
+
+/// Options of `restart` and `shutdown`.
+#[derive(Debug, clap::Args)]
+pub struct Down {
+    #[command(flatten)]
+    agent: super::Agent,
+}
+
+/// Restarts the appliance, unless something is at work on it.
+pub fn restart(options: &Down) -> Result<()> {
+    options.agent.run("/v1/restart", &json!({}))
+}
+
+/// Turns it off, unless something is at work on it.
+pub fn shutdown(options: &Down) -> Result<()> {
+    options.agent.run("/v1/shutdown", &json!({}))
 }
 
 /// Keeps what runs.

@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::Digest;
 use formats::boot_report::SiteReport;
 use formats::manifest::Kind;
+use formats::reset_record::Then;
 use nix::unistd::Uid;
 use serde_json::{Value, json};
 
@@ -22,7 +24,6 @@ use crate::api::role::rule;
 use crate::api::{Actor, Job, Package, Request, Stage};
 use crate::backup::store::Cause;
 use crate::certificates;
-use crate::command::install::restart;
 use crate::command::{concluded, factory_reset, health};
 use crate::depot::Places;
 use crate::error::{Doing, Error, Result};
@@ -30,6 +31,7 @@ use crate::health::Finding;
 use crate::lifecycle::silent;
 use crate::named_file;
 use crate::network;
+use crate::power::Power;
 use crate::reader::Program;
 use crate::serve::log;
 use crate::source::PackageFile;
@@ -57,6 +59,8 @@ pub struct Desk {
     pub depot: Places,
     /// The base's program that sets addresses.
     pub network_hook: PathBuf,
+    /// What ends the machine.
+    pub power: Arc<dyn Power>,
     /// Accounts, and the log of what was done.
     pub people: People,
 }
@@ -190,10 +194,8 @@ impl Desk {
             Request::Audit => facts(value(&self.people.log()?)?),
             Request::Support => facts(self.support_contents(actor)?),
             Request::CreateSupport => facts(self.support_bundle(actor)?),
-            Request::Restart => self.begin("restart", by, |desk, by, _| {
-                go_down(desk.change(by)?)?;
-                Ok(vec!["restarting".into()])
-            }),
+            Request::Restart => self.begin("restart", by, |desk, by, _| desk.end(by, Then::Start)),
+            Request::Shutdown => self.begin("shutdown", by, |desk, by, _| desk.end(by, Then::PowerOff)),
         }
     }
 
@@ -230,6 +232,26 @@ impl Desk {
         let (desk, actor) = (self.clone(), by.clone());
         let job = self.jobs.begin(what, by, For::Somebody, move |hand| work(&desk, actor, hand))?;
         Ok(Answer::Begun(Box::new(job)))
+    }
+
+    /// Ends the machine because somebody wants it.
+    fn end(&self, by: String, then: Then) -> Result<Vec<String>> {
+        self.go_down(self.change(by)?, then)?;
+        Ok(vec![match then {
+            Then::Start => "restarting".into(),
+            Then::PowerOff => "turning off; somebody has to turn the appliance on again".into(),
+        }])
+    }
+
+    /// Ends the machine, and lets nothing change the disk while it goes down, or until it is clear that it does not.
+    pub(super) fn go_down(&self, workplace: Workplace, then: Then) -> Result<()> {
+        self.power.go_down(then)?;
+        let lock = workplace.into_lock();
+        let held = thread::Builder::new().name("going down".into()).spawn(move || {
+            thread::sleep(RESTART_LIMIT);
+            drop(lock);
+        });
+        held.map(drop).doing(|| "start a thread that holds the disk".into())
     }
 
     fn stage(&self, order: &Stage, by: &str, hand: &Hand) -> Result<Vec<String>> {
@@ -321,17 +343,6 @@ impl Desk {
             }
         }
     }
-}
-
-/// Restarts, and lets nothing change the disk while the machine goes down, or until it is clear that it does not.
-pub(super) fn go_down(workplace: Workplace) -> Result<()> {
-    restart()?;
-    let lock = workplace.into_lock();
-    let held = thread::Builder::new().name("going down".into()).spawn(move || {
-        thread::sleep(RESTART_LIMIT);
-        drop(lock);
-    });
-    held.map(drop).doing(|| "start a thread that holds the disk".into())
 }
 
 /// What has an age of its own is a path bundle.

@@ -1,8 +1,9 @@
 //! Installing a package for whoever asked: from a file, from staging, or from the depot.
 
 use formats::manifest::Kind;
+use formats::reset_record::Then;
 
-use super::desk::{Desk, go_down, only_bundles};
+use super::desk::{Desk, only_bundles};
 use super::desk_bundle::bundle;
 use super::job::Hand;
 use crate::api::{Install, Package};
@@ -62,7 +63,7 @@ impl Desk {
         };
         // Before a restart, which may end this program at once.
         self.end_report(report, hand, &done);
-        down.map_or(Ok(()), go_down)?;
+        down.map_or(Ok(()), |place| self.go_down(place, Then::Start))?;
         done
     }
 

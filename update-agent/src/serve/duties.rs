@@ -11,12 +11,12 @@ use formats::manifest::Kind;
 use super::overseer::{Job, Report, Survey};
 use super::{log, mounted};
 use crate::command::history::date;
-use crate::command::install::restart;
 use crate::error::{Error, Result};
 use crate::failed_boot::{self, Account};
 use crate::health::{self, Checklist, Finding, Rounds, operators_file, verdict};
 use crate::journal::Release;
 use crate::lifecycle::{Agent, OnTrial, State, derive, derive_site, failure_reason, silent};
+use crate::power::restart;
 use crate::workplace::{self, Access, DATA, Workplace};
 use crate::{judge, kernel_log, state};
 

@@ -37,8 +37,8 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +52,7 @@ use crate::depot::Places;
 use crate::error::{Doing as _, Error, Result};
 use crate::network::HOOK;
 use crate::plain_file;
+use crate::power::Appliance;
 use crate::reader::{Program, frame};
 use crate::status;
 use crate::watchdog::Watchdogs;
@@ -112,6 +113,7 @@ fn keep(options: &Options) -> Option<(Keeper, Option<Keeper>)> {
         certificates: Store::new(Path::new(DATA)),
         network_hook: HOOK.into(),
         people: People::new(Path::new(DATA)),
+        power: Arc::new(Appliance),
         depot: Places::of_this_machine(),
     };
     let ours = desk.clone();

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use formats::Bytes;
 use formats::catalogue::PackageId;
+use formats::reset_record::Then;
 
-use super::desk::{Desk, go_down};
+use super::desk::Desk;
 use super::job::{For, Hand};
 use crate::api::{self, Install, Outcome, Package, Problem};
 use crate::code::Code;
@@ -197,7 +198,7 @@ impl Desk {
         let armed = matches!(self.seen_at(&workplace, upgrade, Depth::Deciding)?.rest, Rest::Armed { .. });
         // What is written waits for its restart when there is no time for it any more: the next look knows until when.
         if armed && !workplace.is_image() && may_go_on(&workplace, Bytes(0), true).is_ok() {
-            go_down(workplace)?;
+            self.go_down(workplace, Then::Start)?;
             steps.push("restarting into it".into());
         }
         Ok(steps)
@@ -260,7 +261,7 @@ impl Road for Desk {
         let workplace = self.change(upgrade.by.clone())?;
         self.still_wanted(upgrade.record)?;
         self.has_time(&workplace, Bytes(0), true)?;
-        if workplace.is_image() { Ok(()) } else { go_down(workplace) }
+        if workplace.is_image() { Ok(()) } else { self.go_down(workplace, Then::Start) }
     }
 
     fn stop(&self, upgrade: &Upgrade, problem: Problem) -> Result<()> {

@@ -95,6 +95,7 @@ fn made(name: &str, form: &Form) -> Result<Option<(Request, Page)>, String> {
         "commit" => (Request::Commit, Page::Status),
         "rollback" => (typed(json!({ "request": "rollback", "body": { "site": form.ticked("site") } }))?, Page::Status),
         "restart" => (Request::Restart, Page::Status),
+        "shutdown" => (Request::Shutdown, Page::Status),
         "network" => (network(form)?, Page::Network),
         "support" => (Request::CreateSupport, Page::Support),
         "test-mail" => (Request::TestMail, Page::Mail),
@@ -174,6 +175,7 @@ mod tests {
             ("support", "", Request::CreateSupport),
             ("rollback", "", Request::Rollback(Rollback { site: false })),
             ("rollback", "site=yes", Request::Rollback(Rollback { site: true })),
+            ("shutdown", "", Request::Shutdown),
             ("discard", "staged=00ff", Request::Discard("00ff".into())),
             ("network", "method=dhcp&address=192.0.2.1/24", Request::SetNetwork(Network::Dhcp {})),
             (

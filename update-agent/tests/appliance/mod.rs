@@ -108,6 +108,7 @@ pub fn desk(folder: &Path, reader: Program) -> Desk {
         depot: Places { shipped: path("shipped"), data: path("data"), fetch: Program::fetching(AGENT) },
         certificates: Store::new(&path("data")),
         network_hook: path("network"),
+        power: std::sync::Arc::new(update_agent::power::Simulated::default()),
         people: People::new(&path("data")),
     }
 }

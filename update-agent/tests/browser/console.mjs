@@ -12,7 +12,7 @@ const require = createRequire(join(modules, "console.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PAGES = ["status", "confirm?what=restart", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "mail", "certificates", "backups", "accounts", "audit", "support", "reset"];
+const PAGES = ["status", "confirm?what=restart", "confirm?what=shutdown", "updates", "updates/way", "updates/install", "history", "health", "licences", "network", "mail", "certificates", "backups", "accounts", "audit", "support", "reset"];
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: process.getuid() === 0 ? ["--no-sandbox"] : [],

@@ -35,6 +35,7 @@ pub fn confirm(reader: &Reader, what: Option<&str>, status: View<'_>) -> Markup 
         let slot = lifecycle.at(now).at("/slot").text();
         release(&format!("/{kind}/{}", if slot == "a" { "b" } else { "a" }))
     };
+    let reset_pending = || lifecycle.at("/next-restart/reset").there().then(|| general.reset_pending.to_owned());
     let question = match what {
         Some("restart") => Question {
             asks: words.restart,
@@ -45,8 +46,23 @@ pub fn confirm(reader: &Reader, what: Option<&str>, status: View<'_>) -> Markup 
                 (words.base_after, release("/next-restart/base")),
                 (general.next_restart_else, release("/next-restart/otherwise")),
                 (words.site_after, release("/next-restart/site")),
+                (general.reset, reset_pending()),
             ],
             button: ("restart", general.restart),
+            fields: &[],
+        },
+        Some("shutdown") => Question {
+            asks: words.shutdown,
+            does: words.shutdown_does,
+            ends_sessions: true,
+            facts: vec![
+                (words.base_now, release("/running")),
+                (words.base_on, release("/next-restart/base")),
+                (general.next_restart_else, release("/next-restart/otherwise")),
+                (words.site_after, release("/next-restart/site")),
+                (general.reset, reset_pending()),
+            ],
+            button: ("shutdown", general.shutdown),
             fields: &[],
         },
         Some("rollback") => Question {

@@ -131,6 +131,7 @@ fn job_name(reader: &Reader, what: &str) -> Markup {
         "restart" => words.restart,
         "restore" => words.restore,
         "rollback" => words.rollback,
+        "shutdown" => words.shutdown,
         "stage" => words.stage,
         "texts" => words.texts,
         "upgrade" => words.upgrade,

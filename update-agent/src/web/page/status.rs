@@ -48,7 +48,7 @@ pub fn status(reader: &Reader, status: View<'_>) -> Markup {
                 (fact(words.site, occupant("/next-restart/site").as_ref()))
             }
             @if lifecycle.at("/next-restart/reset").there() { p.problem { (words.reset_pending) } }
-            @if operator { (asks_first("restart", words.restart)) }
+            @if operator { (asks_first("restart", words.restart)) (asks_first("shutdown", words.shutdown)) }
         }
         section {
             h2 { (words.slots) }

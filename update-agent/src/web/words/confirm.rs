@@ -1,9 +1,10 @@
-//! What is said before a restart or a way back.
+//! What is said before a restart, a shut down or a way back.
 
 words! {
     back: "No, go back", "Nein, zurück";
     base_after: "After the restart", "Nach dem Neustart";
     base_now: "Runs now", "Läuft jetzt";
+    base_on: "When it is turned on again", "Nach dem Einschalten";
     nothing_asked: "Nothing was asked for.", "Es wurde nichts verlangt.";
     other_slot: "In the other slot", "Im anderen Slot";
     restart: "Restart the appliance?", "Das Gerät neu starten?";
@@ -14,6 +15,8 @@ words! {
     rollback_site_does: "The application is away for a moment and then runs as the site in the other slot, on trial.", "Die Anwendung ist kurz nicht erreichbar und läuft dann als die Site im anderen Slot, auf Probe.";
     sessions_end: "Sessions of the console that end, yours among them", "Sitzungen der Konsole, die enden, Ihre eingeschlossen";
     sessions_stay: "No session of the console ends.", "Keine Sitzung der Konsole endet.";
+    shutdown: "Shut the appliance down?", "Das Gerät herunterfahren?";
+    shutdown_does: "The appliance turns itself off. It and the application are away until somebody turns it on again, at the machine or in its hypervisor.", "Das Gerät schaltet sich aus. Gerät und Anwendung sind nicht erreichbar, bis jemand es wieder einschaltet, an der Maschine oder in ihrem Hypervisor.";
     site_after: "Application afterwards", "Anwendung danach";
     users: "How many people use the application now, it does not tell.", "Wie viele Menschen die Anwendung gerade nutzen, teilt sie nicht mit.";
 }

@@ -114,6 +114,7 @@ words! {
     secure_boot: "Secure Boot", "Secure Boot";
     settings: "Settings", "Einstellungen";
     show_once: "This is shown once.", "Dies wird nur einmal angezeigt.";
+    shutdown: "Shut down", "Herunterfahren";
     sign_in: "Sign in", "Anmelden";
     sign_out: "Sign out", "Abmelden";
     site: "Site", "Site";

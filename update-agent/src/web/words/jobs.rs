@@ -12,6 +12,7 @@ words! {
     restart: "Restart", "Neustart";
     restore: "Restoring a backup", "Sicherung wiederherstellen";
     rollback: "Going back", "Zurückgehen";
+    shutdown: "Shutting down", "Herunterfahren";
     stage: "Download", "Herunterladen";
     texts: "Fetching release notes and licence terms", "Versionshinweise und Lizenzbedingungen holen";
     upload: "Taking in an upload", "Hochgeladenes übernehmen";
