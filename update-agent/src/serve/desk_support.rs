@@ -46,7 +46,7 @@ impl Desk {
 
     /// What an installation of the newest release would find.
     fn newest_preflight(&self) -> Result<Value> {
-        value(&self.preflight(&Intent::Way(Wanted::default()))?)
+        value(&self.preflight(&Intent::Way(Wanted::default()), &self.look()?, None)?)
     }
 
     /// Certificates without the text of requests, which says nothing more.
