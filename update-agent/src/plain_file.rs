@@ -91,6 +91,24 @@ pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// Removes what [`replace`] left when the power went: the files in a folder that is there whose names end with `.new`.
+pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for name in names(folder)? {
+        let path = folder.join(name);
+        if path.extension().is_some_and(|ending| ending == "new") {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file of this mode for somebody else to take away, never over something that is there. Durable but for its name.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = open(path, OpenOptions::new().write(true).create_new(true).mode(mode))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// What is free on the file system of a folder that is there, less what is kept for root.
 pub fn free(folder: &Path) -> io::Result<Bytes> {
     let space = nix::sys::statvfs::statvfs(folder)?;
@@ -129,6 +147,20 @@ mod tests {
         assert_eq!(names(folder.path()).unwrap(), ["a", "b.new", "c"]);
         assert!(names(&folder.path().join("nowhere")).unwrap().is_empty());
         assert!(names(&folder.path().join("a")).is_err(), "a file is no folder without names");
+    }
+
+    #[test]
+    fn what_a_cut_left_goes_and_a_new_file_is_written_over_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        write_new(&path, b"x", 0o600).unwrap();
+        assert_eq!(write_new(&path, b"y", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::write(folder.path().join("one.new"), "").unwrap();
+        remove_unfinished(folder.path()).unwrap();
+        assert_eq!(
+            (names(folder.path()).unwrap(), std::fs::read(&path).unwrap()),
+            (vec!["kept".into()], b"x".to_vec())
+        );
     }
 
     #[test]

@@ -54,12 +54,7 @@ impl Folder for Directory {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.make()?;
         // What an earlier cut left may hold a key and has another file's name, so nobody would ever replace it.
-        for name in plain_file::names(&self.0)? {
-            let path = self.0.join(name);
-            if path.extension().is_some_and(|ending| ending == "new") {
-                plain_file::remove_if_there(&path)?;
-            }
-        }
+        plain_file::remove_unfinished(&self.0)?;
         plain_file::replace(&self.0.join(name), &self.0.join(format!("{name}{NEW}")), bytes, 0o600)
     }
 

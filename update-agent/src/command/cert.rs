@@ -283,11 +283,7 @@ impl Export {
             return io::stdout().write_all(&file).doing(doing);
         }
         // Never over something that is there, and readable for nobody else.
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut output = plain_file::open(&self.output, &mut options).doing(doing)?;
-        output.write_all(&file).and_then(|()| output.sync_all()).doing(doing)
+        plain_file::write_new(&self.output, &file, 0o600).doing(doing)
     }
 }
 

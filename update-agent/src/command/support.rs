@@ -1,8 +1,5 @@
 //! `support`: the file for whoever helps, and what is in it.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,6 +7,7 @@ use formats::Bytes;
 use serde_json::{Value, json};
 
 use crate::error::{Doing, Result};
+use crate::plain_file;
 use crate::status::print_json;
 use crate::support::bundle::Manifest;
 
@@ -49,8 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
     let doing = || format!("write \"{}\"", path.display());
     let bytes = base64::engine::general_purpose::STANDARD.decode(word("file")).map_err(std::io::Error::other);
     let bytes = bytes.doing(doing)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).doing(doing)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).doing(doing)?;
+    plain_file::write_new(&path, &bytes, 0o600).doing(doing)?;
     let redacted = made.pointer("/contents/redacted").and_then(Value::as_u64).unwrap_or_default();
     println!("{}: {}, {redacted} secrets taken out", path.display(), Bytes(u64::try_from(bytes.len()).unwrap_or(0)));
     if let Some(why) = made.pointer("/contents/unsigned").and_then(Value::as_str) {

@@ -62,12 +62,7 @@ impl Store for Directory {
         check_name("licence", line).map_err(io::Error::other)?;
         self.make()?;
         // What an earlier cut left has another line's name, or this one's, and is no licence either way.
-        for name in plain_file::names(&self.0)? {
-            let path = self.0.join(name);
-            if path.extension().is_some_and(|ending| ending == "new") {
-                plain_file::remove_if_there(&path)?;
-            }
-        }
+        plain_file::remove_unfinished(&self.0)?;
         let path = self.0.join(format!("{line}{ENDING}"));
         if self.load()?.len() >= LIMIT && OpenOptions::new().read(true).open(&path).is_err() {
             return Err(io::Error::other(format!("there are {LIMIT} licences of other lines")));

@@ -55,6 +55,11 @@ impl<'a> View<'a> {
         self.0.as_array().map(Vec::as_slice).unwrap_or_default().iter().map(Self)
     }
 
+    /// The names in an object and what stands there.
+    pub fn fields(self) -> impl Iterator<Item = (&'a str, Self)> {
+        self.0.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), Self(value)))
+    }
+
     /// Bytes in the unit people read.
     pub fn size(self) -> String {
         formats::Bytes(self.number()).to_string()

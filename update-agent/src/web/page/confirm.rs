@@ -35,19 +35,22 @@ pub fn confirm(reader: &Reader, what: Option<&str>, status: View<'_>) -> Markup 
         let slot = lifecycle.at(now).at("/slot").text();
         release(&format!("/{kind}/{}", if slot == "a" { "b" } else { "a" }))
     };
-    let reset_pending = || lifecycle.at("/next-restart/reset").there().then(|| general.reset_pending.to_owned());
+    let next_start = |base| {
+        let reset = lifecycle.at("/next-restart/reset").there().then(|| general.reset_pending.to_owned());
+        vec![
+            (words.base_now, release("/running")),
+            (base, release("/next-restart/base")),
+            (general.next_restart_else, release("/next-restart/otherwise")),
+            (words.site_after, release("/next-restart/site")),
+            (general.reset, reset),
+        ]
+    };
     let question = match what {
         Some("restart") => Question {
             asks: words.restart,
             does: words.restart_does,
             ends_sessions: true,
-            facts: vec![
-                (words.base_now, release("/running")),
-                (words.base_after, release("/next-restart/base")),
-                (general.next_restart_else, release("/next-restart/otherwise")),
-                (words.site_after, release("/next-restart/site")),
-                (general.reset, reset_pending()),
-            ],
+            facts: next_start(words.base_after),
             button: ("restart", general.restart),
             fields: &[],
         },
@@ -55,13 +58,7 @@ pub fn confirm(reader: &Reader, what: Option<&str>, status: View<'_>) -> Markup 
             asks: words.shutdown,
             does: words.shutdown_does,
             ends_sessions: true,
-            facts: vec![
-                (words.base_now, release("/running")),
-                (words.base_on, release("/next-restart/base")),
-                (general.next_restart_else, release("/next-restart/otherwise")),
-                (words.site_after, release("/next-restart/site")),
-                (general.reset, reset_pending()),
-            ],
+            facts: next_start(words.base_on),
             button: ("shutdown", general.shutdown),
             fields: &[],
         },

@@ -75,6 +75,10 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Some(Ok(value)) => View::of(value),
         _ => View::of(&null),
     };
+    // That nobody is told by mail is how an appliance begins, and no fault: the page says it itself.
+    let calm = |problem: &&Problem| page == Page::Mail && problem.code == Code::NoMail.word();
+    let (nobody, problems): (Vec<_>, Vec<_>) =
+        answers.iter().filter_map(|answer| answer.as_ref().err()).partition(calm);
     let body = match page {
         Page::Status => status::status(reader, view(0)),
         Page::Confirm => confirm::confirm(reader, query.what.as_deref(), view(0)),
@@ -89,7 +93,7 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::Licences => status::licences(reader, view(0)),
         Page::Network => settings::network(reader, view(0)),
         Page::Support => support::support(reader, view(0)),
-        Page::Mail => mail::mail(reader, view(0), nobody_is_told(answers)),
+        Page::Mail => mail::mail(reader, view(0), !nobody.is_empty()),
         Page::Backups => backups::backups(reader, view(0), view(1)),
         Page::Backup => backups::contents(reader, view(0)),
         Page::Certificates => certificates::certificates(reader, view(0)),
@@ -97,14 +101,5 @@ pub fn content(page: Page, reader: &Reader, answers: &[Answer], query: &Query) -
         Page::Accounts => people::accounts(reader, view(0)),
         Page::Audit => people::audit(reader, view(0)),
     };
-    // That nobody is told by mail is how an appliance begins, and no fault: the page says it itself.
-    let calm = page == Page::Mail && nobody_is_told(answers);
-    let problems: Vec<&Problem> =
-        answers.iter().filter_map(|answer| answer.as_ref().err()).skip(usize::from(calm)).collect();
     parts::with_problems(&problems, &body)
-}
-
-/// Whether the first answer says that no mail is set up.
-fn nobody_is_told(answers: &[Answer]) -> bool {
-    matches!(answers.first(), Some(Err(problem)) if problem.code == Code::NoMail.word())
 }

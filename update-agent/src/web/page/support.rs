@@ -56,12 +56,6 @@ pub fn support(reader: &Reader, contents: View<'_>) -> Markup {
 /// For example `3 known-secret`, a line each.
 fn redacted(counts: View<'_>) -> Markup {
     html! {
-        @for kind in KINDS {
-            @if counts.at(&format!("/{kind}")).there() { div { (counts.at(&format!("/{kind}")).number()) " " (said(kind)) } }
-        }
+        @for (kind, number) in counts.fields() { div { (number.number()) " " (said(kind)) } }
     }
 }
-
-/// What [`crate::support::redact`] counts.
-const KINDS: [&str; 7] =
-    ["known-secret", "private-key", "url-login", "named-value", "password-hash", "token", "long-token"];
